@@ -1,0 +1,1 @@
+"""What runs a linked model: TVM and ONNX Runtime."""

@@ -1,0 +1,67 @@
+"""What a backend is, and what it makes of a linked model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy.typing as npt
+import onnx_ir as ir
+
+from suture.compiler.target import Target
+
+Array = npt.NDArray[Any]
+Run = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One kernel of a compiled program, for the report.
+
+    Attributes:
+        name: The kernel's symbol, or the node's name where there is one kernel a node.
+        op: What it computes, in ONNX terms where known.
+        microseconds: Median time of one call, or None where it was not measured.
+    """
+
+    name: str
+    op: str
+    microseconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A model as one backend would ship it.
+
+    Attributes:
+        backend: ``tvm`` or ``ort``.
+        files: What goes into the package: name inside it → file on disk.
+        arena_bytes: Memory for activations, or None where the runtime decides.
+        weight_bytes: Bytes of the constants.
+        notes: What the compiler decided, for the report.
+    """
+
+    backend: str
+    files: Mapping[str, Path]
+    arena_bytes: int | None
+    weight_bytes: int
+    kernels: tuple[Kernel, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+class Backend(Protocol):
+    """Turns a model into files and runs those files on this machine."""
+
+    name: ClassVar[str]
+
+    def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+        """Build the files under ``workdir``; the same model gives the same bytes.
+
+        Raises:
+            BackendError: The backend cannot hold the model; names node and operator.
+        """
+
+    def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> Run:
+        """Return a function that runs the compiled files in this process."""

@@ -1,0 +1,1 @@
+"""The Python flavour: standard library and ctypes only."""

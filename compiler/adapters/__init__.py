@@ -1,0 +1,1 @@
+"""Small ONNX builders the planner may insert between ports."""

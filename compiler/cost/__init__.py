@@ -1,0 +1,1 @@
+"""Records of measurements and models that predict them."""

@@ -1,0 +1,1 @@
+"""From a task and a library to a chosen plan."""

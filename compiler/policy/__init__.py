@@ -1,0 +1,1 @@
+"""Which plan to run for which request, and learning it."""

@@ -1,0 +1,1 @@
+"""Request analysers: data in, profile out; one analyser a file."""

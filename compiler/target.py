@@ -1,0 +1,78 @@
+"""Where a program will run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from suture.compiler.discovery import discover, load
+from suture.errors import PluginError
+
+GROUP = "suture.targets"
+Provider = Literal["aws_lambda", "local"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A platform, a processor and the memory a function is given there.
+
+    Attributes:
+        name: What the user types, for example ``lambda-x86_64``.
+        provider: Which folder of templates describes the platform.
+        arch: ``x86_64`` or ``aarch64``.
+        mcpu: LLVM's name of the processor every host of the platform has at least.
+        triple: Zig's target triple, with the oldest glibc of the platform.
+        memory_mb: Memory given to the function, in MiB.
+        zip_limit_bytes: Largest archive the platform takes directly.
+        unzipped_limit_bytes: Largest unpacked package.
+        usd_per_gb_second: Price of one GiB for one second.
+        usd_per_request: Price of one request.
+    """
+
+    name: str
+    provider: Provider
+    arch: str
+    mcpu: str
+    triple: str
+    memory_mb: int = 1769
+    zip_limit_bytes: int = 50 * 2**20
+    unzipped_limit_bytes: int = 250 * 2**20
+    usd_per_gb_second: float = 0.0000166667
+    usd_per_request: float = 0.0000002
+
+    @property
+    def threads(self) -> int:
+        """Whole processors the memory size buys; on Lambda 1,769 MB is one (AWS docs)."""
+        return max(1, self.memory_mb // 1769)
+
+    def with_memory(self, memory_mb: int) -> Target:
+        """Return this target with another memory size."""
+        return replace(self, memory_mb=memory_mb)
+
+
+def lambda_x86_64() -> Target:
+    """AWS Lambda on x86-64; AVX2 is the baseline and Amazon Linux 2023 has glibc 2.34."""
+    return Target(
+        name="lambda-x86_64",
+        provider="aws_lambda",
+        arch="x86_64",
+        mcpu="x86-64-v3",
+        triple="x86_64-linux-gnu.2.34",
+    )
+
+
+def find_target(name: str) -> Target:
+    """Return the installed target of a name.
+
+    Raises:
+        PluginError: No such target is installed; the message lists those that are.
+    """
+    points = discover(GROUP)
+    if name not in points:
+        raise PluginError(
+            f"no target {name!r} is installed", hint=f"installed: {', '.join(sorted(points))}"
+        )
+    target = load(points[name])()
+    if not isinstance(target, Target):
+        raise PluginError(f"target {name!r} of {points[name].value} is not a Target")
+    return target
