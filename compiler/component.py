@@ -19,7 +19,7 @@ class Port:
             where kinds are equal or an adapter turns one into the other.
         dtype: NumPy's name of the element type, for example ``float32``.
         shape: A size or a symbol for each axis.
-        layout: Names of the axes where they matter: ``HW``, ``HWC``, ``NCHW``, ``NHWC``, ``NC``.
+        layout: Names of the axes where they matter, for example ``HW``, ``HWC``, ``NCHW``.
         range: Least and greatest value the port holds, or None where it is unbounded.
     """
 
