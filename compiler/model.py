@@ -1,0 +1,159 @@
+"""Read ONNX files safely, and bind their free dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as ir_passes
+from google.protobuf.message import DecodeError
+
+from suture.compiler.component import Dim
+from suture.errors import BackendError, Location, ModelError
+
+
+def load_model(path: Path) -> ir.Model:
+    """Return the model in a file; weights stay on disk until used.
+
+    Initializers leave the list of graph inputs (IR version 3 asked for them there).
+
+    Raises:
+        ModelError: The file is missing, is not ONNX, or its external data leaves its folder.
+        BackendError: A node's operator is in no operator set that the model imports.
+    """
+    if not path.is_file():
+        raise ModelError("no such file", at=Location(str(path)))
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(
+            f"not a readable ONNX file ({error})",
+            at=Location(str(path)),
+            hint="export the model again, or check that the download is complete",
+        ) from error
+    if not proto.graph.node and not proto.graph.output:
+        raise ModelError("the file holds no graph", at=Location(str(path)))
+    check_external_data(proto, path)
+    check_operators(proto, path.name)
+    try:
+        model = ir.load(path)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"malformed graph ({error})", at=Location(str(path))) from error
+    ir_passes.RemoveInitializersFromInputsPass()(model)
+    return model
+
+
+def check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    """Raise ``ModelError`` where a tensor's file is missing or outside the model's folder."""
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key != "location":
+                continue
+            inside = PurePosixPath(entry.value)
+            at = Location(path.name, None, tensor.name)
+            resolved = (path.parent / inside).resolve()
+            if inside.is_absolute() or not resolved.is_relative_to(path.parent.resolve()):
+                raise ModelError(
+                    f"external data {entry.value!r} lies outside the model's folder",
+                    at=at,
+                    hint="save the model with its data file beside it",
+                )
+            if not resolved.is_file():
+                raise ModelError(f"external data {entry.value!r} is missing", at=at)
+
+
+def check_operators(proto: onnx.ModelProto, name: str) -> None:
+    """Raise ``BackendError`` for the first node whose operator no imported set defines.
+
+    Operators of domains other than ONNX's own are left to the backends.
+    """
+    opsets = {entry.domain: entry.version for entry in proto.opset_import}
+    local = {(function.domain, function.name) for function in proto.functions}
+    for node in proto.graph.node:
+        if node.domain not in ("", "ai.onnx", "ai.onnx.ml"):
+            continue
+        if (node.domain, node.op_type) in local:
+            continue
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        version = opsets.get(domain, opsets.get("ai.onnx", 1))
+        try:
+            onnx.defs.get_schema(node.op_type, version, domain)
+        except onnx.defs.SchemaError:
+            raise BackendError(
+                f"operator {node.op_type!r} is not in ONNX operator set {version}, "
+                "so no backend can run it",
+                at=Location(name, node.name or node.output[0]),
+                hint="export the model again with a current exporter",
+            ) from None
+
+
+def opset_of(model: ir.Model) -> int:
+    """Return the version of the default operator set."""
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
+    return version if version is not None else 1
+
+
+def shape_of(value: ir.Value) -> tuple[Dim, ...]:
+    """Return a value's shape; an unnamed dimension is called ``value_axis``.
+
+    Raises:
+        ModelError: The value has no known rank.
+    """
+    if value.shape is None:
+        raise ModelError("a graph input or output has no rank", at=Location(str(value.name)))
+    return tuple(
+        dim if isinstance(dim, int) else (dim.value or f"{value.name}_{axis}")
+        for axis, dim in enumerate(value.shape)
+    )
+
+
+def free_symbols(model: ir.Model) -> tuple[str, ...]:
+    """Return the names of the dimensions of the inputs that are not fixed, in order."""
+    found = [d for v in model.graph.inputs for d in shape_of(v) if isinstance(d, str)]
+    return tuple(dict.fromkeys(found))
+
+
+def bind_symbols(model: ir.Model, sizes: Mapping[str, int]) -> None:
+    """Fix free dimensions of the inputs, in place, and infer every shape anew."""
+    for value in model.graph.inputs:
+        value.shape = ir.Shape(
+            [sizes.get(d, d) if isinstance(d, str) else d for d in shape_of(value)]
+        )
+    infer_shapes(model)
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Forget the shapes of everything but the inputs, and infer them from the operators.
+
+    A graph output keeps its declared shape where inference finds less.
+    """
+    declared = {id(v): v.shape for v in model.graph.outputs}
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    ir_passes.ShapeInferencePass(data_prop=True)(model)
+    for value in model.graph.outputs:
+        if value.shape is None:
+            value.shape = declared[id(value)]
+
+
+def save_model(model: ir.Model, path: Path) -> None:
+    """Write a model as one file; equal models give equal bytes."""
+    path.write_bytes(model_bytes(model))
+
+
+def model_bytes(model: ir.Model) -> bytes:
+    """Return a model serialised with a fixed order of fields.
+
+    Raises:
+        ModelError: The model is larger than protobuf's 2 GiB.
+    """
+    try:
+        return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+    except (ValueError, DecodeError) as error:
+        raise ModelError(
+            f"the model does not fit into one file ({error})",
+            at=Location(model.graph.name or "model"),
+        ) from error
