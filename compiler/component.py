@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from suture.errors import Location, RequestError
 
 Dim = int | str
 
@@ -29,6 +31,21 @@ class Port:
     shape: tuple[Dim, ...]
     layout: str | None = None
     range: tuple[float, float] | None = None
+
+    def bound(self, shape: tuple[int, ...]) -> Port:
+        """Return this port with the shape of real data in place of its symbols.
+
+        Raises:
+            RequestError: The data has another number of axes, or another fixed size.
+        """
+        if len(shape) != len(self.shape) or any(
+            isinstance(dim, int) and dim != size
+            for dim, size in zip(self.shape, shape, strict=True)
+        ):
+            raise RequestError(
+                f"data of shape {list(shape)} does not fit {self}", at=Location(self.name)
+            )
+        return replace(self, shape=shape)
 
     def __str__(self) -> str:
         dims = ",".join(str(dim) for dim in self.shape)

@@ -69,7 +69,7 @@ def element_type(dtype: str) -> ir.DataType:
 
 def constant(name: str, data: object, dtype: ir.DataType) -> ir.Node:
     """Return a Constant node of the given numbers."""
-    tensor = ir.tensor(data, dtype=dtype, name=name)  # type: ignore[arg-type]
+    tensor = ir.tensor(np.asarray(data, dtype=dtype.numpy()), name=name)
     return ir.node("Constant", [], attributes={"value": tensor}, name=name)
 
 

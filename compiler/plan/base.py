@@ -22,12 +22,18 @@ class Step:
         id: Unique in the plan, for example ``denoise`` or ``resize_1``.
         ref: ``name@version`` of a component, or an adapter's spec such as
             ``resize{height=32,width=32}``.
-        adapter: Whether the planner made this step up to join two ports.
+        digest: Content digest of the component; empty for an adapter, which is a step the
+            planner made up to join two ports and which its spec describes entirely.
     """
 
     id: str
     ref: str
-    adapter: bool = False
+    digest: str = ""
+
+    @property
+    def adapter(self) -> bool:
+        """Whether this step is an adapter."""
+        return not self.digest
 
 
 @dataclass(frozen=True, order=True)

@@ -1,0 +1,149 @@
+"""Accuracy of plans, measured end to end on a task's evaluation set."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from suture.compiler.profile.analyze import analyze
+
+from suture.compiler.component import Component, Port
+from suture.compiler.plan.base import Plan
+from suture.compiler.plan.execute import Executor
+from suture.errors import Location, ManifestError, PlanError
+
+Hits = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Real requests with the answers they should get.
+
+    Attributes:
+        inputs: ``(samples, *shape)``.
+        labels: ``(samples,)`` class numbers.
+        conditions: ``(samples,)`` names of the conditions, or empty names.
+        buckets: ``(samples,)`` what the analysers make of each input.
+        digest: SHA-256 of the file.
+    """
+
+    inputs: npt.NDArray[Any]
+    labels: Labels
+    conditions: npt.NDArray[np.str_]
+    buckets: npt.NDArray[np.str_]
+    digest: str
+
+
+def read_evaluation(path: Path, kind: str) -> EvaluationSet:
+    """Return the evaluation set in a ``.npz`` of ``inputs``, ``labels``, ``conditions``.
+
+    Raises:
+        ManifestError: The file is missing, lacks an array, or its arrays differ in length.
+    """
+    at = Location(str(path))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            inputs, labels = arrays["inputs"], arrays["labels"]
+            conditions = arrays.get("conditions", np.full(len(labels), ""))
+    except FileNotFoundError:
+        raise ManifestError("no such file", at=at) from None
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ManifestError(
+            f"not an evaluation set: {error}",
+            at=at,
+            hint="it is a .npz with arrays inputs, labels and, if wanted, conditions",
+        ) from error
+    if not (len(inputs) == len(labels) == len(conditions)) or not len(inputs):
+        raise ManifestError(
+            f"{len(inputs)} inputs, {len(labels)} labels and {len(conditions)} conditions "
+            "do not make a set",
+            at=at,
+        )
+    buckets = np.array([analyze(sample, kind).bucket for sample in inputs])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return EvaluationSet(inputs, labels.astype(np.int64), conditions, buckets, digest)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often a plan is right.
+
+    Attributes:
+        overall: Fraction over the whole set.
+        by_bucket: Bucket → (fraction, number of samples).
+        by_condition: Condition → (fraction, number of samples).
+        measured: False where the figure is composed from the components' own metrics.
+    """
+
+    overall: float
+    by_bucket: Mapping[str, tuple[float, int]]
+    by_condition: Mapping[str, tuple[float, int]]
+    measured: bool = True
+
+    def expect(self, bucket: str | None, prior: float = 20.0) -> float:
+        """Return the accuracy to expect in a bucket, shrunk towards the whole set's.
+
+        The bucket's mean is weighed with ``prior`` samples of the overall mean, so that a
+        bucket seen twice does not decide (an m-estimate; Cestnik 1990).
+        """
+        fraction, count = self.by_bucket.get(bucket or "", (0.0, 0))
+        return (fraction * count + self.overall * prior) / (count + prior)
+
+
+def evaluate(
+    plans: Sequence[Plan],
+    components: Mapping[str, Component],
+    entry: Port,
+    data: EvaluationSet,
+    *,
+    threads: int = 1,
+) -> dict[str, Accuracy]:
+    """Return the accuracy of each plan by its digest.
+
+    Raises:
+        PlanError: The answer's kind has no notion of being right here.
+    """
+    executor = Executor(components, entry, list(data.inputs), threads)
+    return {
+        plan.digest: _accuracy(hits(plan, executor.run(plan), data.labels), data)
+        for plan in plans
+    }
+
+
+def hits(plan: Plan, outputs: Sequence[npt.NDArray[Any]], labels: Labels) -> Hits:
+    """Return for each sample whether the greatest entry of the answer is the label."""
+    if any(output.size < 2 for output in outputs):
+        raise PlanError(
+            "its answer has fewer than two entries, so there is no class to compare",
+            at=Location(plan.name),
+            hint="drop evaluation from task.toml; accuracy is then composed from metrics",
+        )
+    chosen = np.array([int(output.argmax()) for output in outputs])
+    return np.asarray(chosen == labels)
+
+
+def composed(plan: Plan, components: Mapping[str, Component]) -> Accuracy:
+    """Return the product of the components' ``accuracy`` metrics, marked as an estimate."""
+    value = 1.0
+    for step in plan.steps:
+        metrics = () if step.adapter else components[step.ref].metrics
+        stated = [metric.value for metric in metrics if metric.name == "accuracy"]
+        value *= max(stated, default=1.0)
+    return Accuracy(value, {}, {}, measured=False)
+
+
+def _accuracy(right: Hits, data: EvaluationSet) -> Accuracy:
+    def split(names: npt.NDArray[np.str_]) -> dict[str, tuple[float, int]]:
+        return {
+            str(name): (float(right[names == name].mean()), int((names == name).sum()))
+            for name in np.unique(names)
+        }
+
+    return Accuracy(float(right.mean()), split(data.buckets), split(data.conditions))
