@@ -105,6 +105,23 @@ class Library:
                 component.path.parent.parent.rmdir()
         return component
 
+    def verify_digest(self, component: Component) -> None:
+        """Raise ``ManifestError`` where a model is not the file its manifest was made of."""
+        if not component.path.is_file():
+            raise ManifestError(
+                "model.onnx is missing beside component.toml",
+                at=Location(component.ref),
+                hint="restore the file, or remove the component",
+            )
+        digest = model_digest(component.path)
+        if digest != component.digest:
+            raise ManifestError(
+                f"model.onnx has SHA-256 {digest[:12]}…, the manifest says "
+                f"{component.digest[:12]}…",
+                at=Location(component.ref),
+                hint="restore the file, or add it again under a new version",
+            )
+
     def verify(self, component: Component) -> None:
         """Check a component's model against its manifest, and that it loads and runs.
 
@@ -112,16 +129,9 @@ class Library:
             ManifestError: The digest or a port differs from what the manifest says.
             ModelError: The model does not load.
         """
+        self.verify_digest(component)
         at = Location(component.ref)
         model = load_model(component.path)
-        digest = model_digest(component.path)
-        if digest != component.digest:
-            raise ManifestError(
-                f"model.onnx has SHA-256 {digest[:12]}…, the manifest says "
-                f"{component.digest[:12]}…",
-                at=at,
-                hint="restore the file, or add it again under a new version",
-            )
         for name, declared, values in (
             ("input", component.inputs, model.graph.inputs),
             ("output", component.outputs, model.graph.outputs),

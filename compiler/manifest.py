@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import onnx
 import tomli_w
+from google.protobuf.message import DecodeError
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from suture.compiler.component import Component, Dependency, Metric, Port, Resources
-from suture.errors import Location, ManifestError
+from suture.errors import Location, ManifestError, ModelError
 
 MANIFEST = "component.toml"
 MODEL = "model.onnx"
@@ -109,8 +110,19 @@ def parse_dependency(text: str) -> Dependency:
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that hold a model's tensors, relative to its folder, in name order."""
-    proto = onnx.load(path, load_external_data=False)
+    """Return the files that hold a model's tensors, relative to its folder, in name order.
+
+    Raises:
+        ModelError: The file is not ONNX.
+    """
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(
+            f"not a readable ONNX file ({error})",
+            at=Location(str(path)),
+            hint="restore the file, or add the component again",
+        ) from error
     names = {
         entry.value
         for tensor in proto.graph.initializer

@@ -6,7 +6,6 @@ left alone what it left alone; the manager checks all three.
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,16 +13,22 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from suture.compiler.profile.base import RequestProfile
+from suture.compiler.spec import format_spec
 from suture.compiler.target import Target
 from suture.errors import Location
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassContext:
-    """Facts a pass may read but not change."""
+    """Facts a pass may read but not change.
 
-    target: Target
-    profile: RequestProfile
+    Attributes:
+        target: Where the program will run, or None where that is not yet known.
+        profile: The kind of request it is for, or None for any.
+    """
+
+    target: Target | None = None
+    profile: RequestProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,17 @@ class GraphPass(ABC):
         """Raise ``PassError`` if the rewrite left a promise unkept."""
 
     def __str__(self) -> str:
-        options = ",".join(
-            f"{field.name.replace('_', '-')}={getattr(self, field.name)}"
-            for field in dataclasses.fields(self)
-        )
-        return self.name + (f"{{{options}}}" if options else "")
+        return format_spec(self.name, self)
+
+
+def note(node: ir.Node, reason: str) -> Note:
+    """Return a note about a node of a graph."""
+    graph = node.graph.name if node.graph is not None else None
+    return Note(Location(graph or "model", node.name or node.op_type), reason)
+
+
+def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """Return the numbers of a value that no input can change, or None."""
+    if value is None or value.is_graph_input():
+        return None
+    return ir.convenience.get_const_tensor(value)

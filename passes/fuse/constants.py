@@ -1,0 +1,48 @@
+"""Compute at compile time what no input can change."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+import onnx_ir.passes.common as ir_passes
+import onnxscript.optimizer
+
+from suture.passes.base import GraphPass, PassContext, PassResult, note
+
+
+@dataclass(frozen=True)
+class FoldConstants(GraphPass):
+    """Replace nodes whose inputs are all constant by their value.
+
+    Before: ``s = Add(2, 3); y = Mul(x, s)``.
+    After: ``y = Mul(x, 5)``.
+    The folding is onnxscript's; results of more than ``limit`` elements are left to run time,
+    since they would weigh more in the package than they save.
+    """
+
+    name: ClassVar[str] = "fold-constants"
+    limit: int = 262144
+
+    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+        """Fold, then make every remaining Constant node an initializer."""
+        before = {node: note(node, "all inputs are constant") for node in model.graph}
+        ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        lifted = set(model.graph)
+        logger = logging.getLogger("onnxscript.optimizer")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            onnxscript.optimizer.fold_constants(
+                model, input_size_limit=self.limit, output_size_limit=self.limit
+            )
+        finally:
+            logger.setLevel(level)
+        ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        left = set(model.graph)
+        made = tuple(
+            made for node, made in before.items() if node in lifted and node not in left
+        )
+        return PassResult(model, made=made)

@@ -1,0 +1,146 @@
+"""Fold the normalisation of an image into the first convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from suture.passes.base import GraphPass, PassContext, PassResult, constant_of, note
+
+AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``x * scale + offset`` by channel; both ``(channels,)``."""
+
+    value: ir.Value
+    scale: Array
+    offset: Array
+
+
+@dataclass(frozen=True)
+class FoldNormalization(GraphPass):
+    """Fold per-channel or scalar arithmetic before a Conv into its weights and bias.
+
+    Before: ``y = Conv((x - mean) / std, w, b)``.
+    After: ``y = Conv(x, w / std, b - sum(w * mean / std))``.
+    An offset cannot move past zero padding, which pads what is normalised; a scale can.
+    """
+
+    name: ClassVar[str] = "fold-normalization"
+
+    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+        """Take the arithmetic in, nearest node first, as far as it goes."""
+        made, declined = [], []
+        for conv in list(model.graph):
+            if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx"):
+                continue
+            while (node := _arithmetic_before(conv)) is not None:
+                reason = fold(conv, node, model.graph)
+                if reason is not None:
+                    declined.append(note(node, reason))
+                    break
+                made.append(note(node, f"folded into {conv.name}"))
+        return PassResult(model, made=tuple(made), declined=tuple(declined))
+
+
+def fold(conv: ir.Node, node: ir.Node, graph: ir.Graph) -> str | None:
+    """Fold one node of arithmetic into a Conv; return why not, or None where done."""
+    weight, bias = constant_of(conv.inputs[1]), None
+    if weight is None or len(weight.shape) < 3:
+        return "the weights are not constant"
+    if len(conv.inputs) > 2 and conv.inputs[2] is not None:
+        bias = constant_of(conv.inputs[2])
+        if bias is None:
+            return "the bias is not constant"
+    if len(node.outputs[0].uses()) > 1 or node.outputs[0].is_graph_output():
+        return "the normalised value has other readers"
+    groups = conv.attributes.get_int("group", 1)
+    old = weight.numpy()
+    affine = as_affine(node, int(old.shape[1]) * int(groups or 1), old.ndim)
+    if isinstance(affine, str):
+        return affine
+    if affine.offset.any() and _pads(conv):
+        return "an offset cannot move past zero padding"
+    filters, channels = old.shape[:2]
+    by_group = old.astype(np.float64).reshape(groups, filters // groups, *old.shape[1:])
+    aside = (groups, 1, channels) + (1,) * (old.ndim - 2)
+    new = (by_group * affine.scale.reshape(aside)).reshape(old.shape)
+    added = (by_group * affine.offset.reshape(aside)).reshape(filters, -1).sum(1)
+    total = added if bias is None else bias.numpy().astype(np.float64) + added
+    conv.replace_input_with(0, affine.value)
+    conv.replace_input_with(1, _constant(graph, conv, "weight", new.astype(old.dtype)))
+    if bias is not None or total.any():
+        value = _constant(graph, conv, "bias", total.astype(old.dtype))
+        if len(conv.inputs) < 3:
+            conv.resize_inputs(3)
+        conv.replace_input_with(2, value)
+    graph.remove(node, safe=True)
+    return None
+
+
+def as_affine(node: ir.Node, channels: int, rank: int) -> Affine | str:
+    """Return arithmetic with a constant as scale and offset, or why it is not that."""
+    left, right = node.inputs
+    number, value, flipped = constant_of(right), left, False
+    if number is None:
+        number, value, flipped = constant_of(left), right, True
+    if number is None or value is None:
+        return "neither side is constant"
+    array = number.numpy().astype(np.float64)
+    shape = (1,) * (rank - array.ndim) + array.shape
+    if len(shape) != rank or any(
+        size != 1 and (axis != 1 or size != channels) for axis, size in enumerate(shape)
+    ):
+        return "the constant is not a scalar or one number a channel"
+    numbers = np.broadcast_to(array.reshape(-1), (channels,))
+    one, none = np.ones(channels), np.zeros(channels)
+    match node.op_type:
+        case "Add":
+            return Affine(value, one, numbers)
+        case "Sub":
+            return Affine(value, -one, numbers) if flipped else Affine(value, one, -numbers)
+        case "Mul":
+            return Affine(value, numbers, none)
+    return (
+        "a constant divided by the image is not linear"
+        if flipped
+        else (Affine(value, 1 / numbers, none) if numbers.all() else "it divides by zero")
+    )
+
+
+def _arithmetic_before(conv: ir.Node) -> ir.Node | None:
+    value = conv.inputs[0]
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type not in AFFINE or node.domain not in ("", "ai.onnx"):
+        return None
+    return node if any(constant_of(v) is not None for v in node.inputs) else None
+
+
+def _pads(conv: ir.Node) -> bool:
+    auto = conv.attributes.get_string("auto_pad", "NOTSET")
+    pads = conv.attributes.get_ints("pads", ())
+    return auto not in ("NOTSET", "VALID") or any(pads or ())
+
+
+def _constant(graph: ir.Graph, conv: ir.Node, part: str, data: Array) -> ir.Value:
+    stem = f"{conv.name or conv.outputs[0].name}.{part}"
+    name = next(n for n in _numbered(stem) if n not in graph.initializers)
+    value = ir.Value(
+        name=name,
+        const_value=ir.tensor(np.ascontiguousarray(data), name=name),
+        shape=ir.Shape(data.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(data.dtype)),
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def _numbered(stem: str) -> list[str]:
+    return [stem, *(f"{stem}.{number}" for number in range(1, 100))]

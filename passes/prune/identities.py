@@ -1,0 +1,72 @@
+"""Remove nodes that hand their input on unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from suture.passes.base import GraphPass, PassContext, PassResult, note
+
+PASSES_ON = frozenset({"Identity", "Dropout"})
+SHAPED = frozenset({"Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Cast"})
+"""Operators that do nothing where shape and type stay as they are."""
+
+
+@dataclass(frozen=True)
+class RemoveIdentities(GraphPass):
+    """Delete Identity, Dropout at inference, and casts, resizes and reshapes to the same.
+
+    Before: ``t = Identity(x); y = Relu(t)``.
+    After: ``y = Relu(x)``.
+    """
+
+    name: ClassVar[str] = "remove-identities"
+
+    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+        """Rewire the readers of each such node to its input."""
+        made, declined = [], []
+        for node in list(model.graph):
+            why = does_nothing(node)
+            if why is None:
+                continue
+            source, result = node.inputs[0], node.outputs[0]
+            assert source is not None
+            if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
+                declined.append(note(node, "a second output is read"))
+                continue
+            if result.is_graph_output():
+                if source.producer() is None or source.is_graph_output():
+                    declined.append(note(node, "it names a graph output"))
+                    continue
+                name, result.name = result.name, None
+                source.name = name
+                model.graph.outputs[model.graph.outputs.index(result)] = source
+            made.append(note(node, why))
+            result.replace_all_uses_with(source)
+            model.graph.remove(node, safe=True)
+        return PassResult(model, made=tuple(made), declined=tuple(declined))
+
+
+def does_nothing(node: ir.Node) -> str | None:
+    """Return why a node may go, or None where it may not."""
+    if node.domain not in ("", "ai.onnx") or not node.inputs or node.inputs[0] is None:
+        return None
+    if node.op_type in PASSES_ON:
+        training = node.inputs[2] if len(node.inputs) > 2 else None
+        return "passes its input on" if training is None else None
+    source, result = node.inputs[0], node.outputs[0]
+    if node.op_type not in SHAPED or source.dtype is None or source.dtype != result.dtype:
+        return None
+    if source.shape is None or result.shape is None or _crops(node):
+        return None
+    static = all(isinstance(dim, int) for dim in source.shape)
+    if node.op_type != "Cast" and not (static and source.shape == result.shape):
+        return None
+    return "shape and type stay as they are"
+
+
+def _crops(node: ir.Node) -> bool:
+    mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    return node.op_type == "Resize" and mode == "tf_crop_and_resize"

@@ -1,0 +1,1 @@
+"""The whole way, from a task to packages and back from telemetry to a policy."""
