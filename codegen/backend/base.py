@@ -31,6 +31,21 @@ class Kernel:
     microseconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Slot:
+    """An input or output of a program with fixed shapes.
+
+    Attributes:
+        name: Its name in the model.
+        shape: Sizes of the axes; empty for a scalar.
+        dtype: NumPy's name of the element type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
     """A model as one backend would ship it.
@@ -40,6 +55,9 @@ class Compiled:
         files: What goes into the package: name inside it → file on disk.
         arena_bytes: Memory for activations, or None where the runtime decides.
         weight_bytes: Bytes of the constants.
+        inputs: What ``libmodel.so`` reads, in order; empty where the runtime takes any shape.
+        outputs: What ``libmodel.so`` writes, in order; empty as above.
+        kernels: What runs, in order.
         notes: What the compiler decided, for the report.
     """
 
@@ -47,6 +65,8 @@ class Compiled:
     files: Mapping[str, Path]
     arena_bytes: int | None
     weight_bytes: int
+    inputs: tuple[Slot, ...] = ()
+    outputs: tuple[Slot, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     notes: tuple[str, ...] = field(default=())
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from suture.compiler.profile.analyze import analyze
 
 from suture.compiler.component import Component, Port
 from suture.compiler.plan.base import Plan
 from suture.compiler.plan.execute import Executor
+from suture.compiler.profile.analyze import analyze
 from suture.errors import Location, ManifestError, PlanError
 
 Hits = npt.NDArray[np.bool_]

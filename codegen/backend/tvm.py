@@ -1,0 +1,136 @@
+"""TVM: kernels compiled ahead of time, no library of TVM's in the package."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from suture.codegen.aot import AotPlan, Tensor, plan_program
+from suture.codegen.backend.base import Compiled, Kernel, Slot
+from suture.codegen.build import LIBRARY, OBJECT, build, write_kernels
+from suture.codegen.isolate import find_node
+from suture.codegen.lower import LoweringError, lower, prepare
+from suture.codegen.native import NativeProgram
+from suture.compiler.target import Target
+from suture.errors import BackendError, Location
+
+
+@dataclass(frozen=True)
+class TvmBackend:
+    """Compiles a model with fixed shapes to one shared library.
+
+    Attributes:
+        cache: Folder for Zig's cache.
+    """
+
+    cache: Path
+    name: ClassVar[str] = "tvm"
+
+    def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+        """Build ``libmodel.so`` under ``workdir``; the same model gives the same bytes.
+
+        Raises:
+            BackendError: TVM cannot hold the model; names node and operator.
+        """
+        try:
+            return self._compile(model, target, workdir)
+        except LoweringError as error:
+            node = find_node(prepare(model), lambda alone: try_alone(alone, target))
+            if node is None:
+                raise
+            raise BackendError(
+                f"operator {node.op_type!r} cannot be compiled by TVM: {error.message}",
+                at=Location(model.graph.name or "model", node.name),
+                hint="use the backend ort",
+            ) from error
+
+    def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> NativeProgram:
+        """Return the library as a function; it uses one thread whatever is asked.
+
+        Raises:
+            BackendError: The library is for another machine.
+        """
+        return NativeProgram(compiled.files[LIBRARY], compiled.inputs, compiled.outputs)
+
+    def _compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+        lowered = lower(model, target)
+        plan = plan_program(lowered)
+        given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
+        inputs = match_slots(given, plan.inputs)
+        outputs = match_slots(model.graph.outputs, plan.outputs)
+        library = build(lowered, plan, target, workdir=workdir, cache=self.cache)
+        return Compiled(
+            backend=self.name,
+            files={LIBRARY: library},
+            arena_bytes=plan.arena_bytes,
+            weight_bytes=len(plan.weights),
+            inputs=inputs,
+            outputs=outputs,
+            kernels=tuple(Kernel(name=c.kernel, op=operators(c.kernel)) for c in plan.calls),
+            notes=(
+                f"{len(plan.calls)} calls of {len(plan.kernels)} kernels",
+                f"arena of {plan.arena_bytes} bytes in place of "
+                f"{sum(t.nbytes for t in activations(plan))} for all activations",
+            ),
+        )
+
+
+def operators(kernel: str) -> str:
+    """Return the operators that TVM names a kernel after.
+
+    ``fused_conv2d1_relu`` becomes ``conv2d relu``: TVM numbers kernels of one name; ``2d`` and
+    the like end in a letter and stay.
+    """
+    words = kernel.removeprefix("fused_").split("_")
+    return " ".join(re.sub(r"\d+$", "", word) for word in words)
+
+
+def activations(plan: AotPlan) -> set[Tensor]:
+    """Return the tensors that kernels keep in the arena, each as it is seen."""
+    return {tensor for tensor in plan.tensors if tensor.space == "arena"}
+
+
+def match_slots(values: Sequence[ir.Value], tensors: Sequence[Tensor]) -> tuple[Slot, ...]:
+    """Return a program's inputs or outputs under the names they have in the model.
+
+    Raises:
+        BackendError: TVM computes another shape or element type than the model declares.
+    """
+    slots = []
+    for value, tensor in zip(values, tensors, strict=True):
+        slot = Slot(str(value.name), tensor.shape, tensor.dtype)
+        dtype = value.dtype.numpy().name if value.dtype is not None else slot.dtype
+        declared = tuple(value.shape) if value.shape is not None else slot.shape
+        fits = len(declared) == len(slot.shape) and all(
+            not isinstance(dim, int) or dim == size
+            for dim, size in zip(declared, slot.shape, strict=True)
+        )
+        if dtype != slot.dtype or not fits:
+            raise BackendError(
+                f"TVM makes it {slot.dtype}{list(slot.shape)}, "
+                f"the model declares {dtype}{[str(dim) for dim in declared]}",
+                at=Location("model", None, slot.name),
+                hint="use the backend ort",
+            )
+        slots.append(slot)
+    return tuple(slots)
+
+
+def try_alone(model: ir.Model, target: Target) -> None:
+    """Compile a model of one node, unless the shapes it reads are not known.
+
+    Raises:
+        BackendError: TVM cannot.
+    """
+    inputs = model.graph.inputs
+    if any(value.shape is None or not value.shape.is_static() for value in inputs):
+        return
+    lowered = lower(model, target)
+    with tempfile.TemporaryDirectory() as folder:
+        write_kernels(lowered, plan_program(lowered).kernels, Path(folder) / OBJECT)

@@ -1,0 +1,222 @@
+"""From ONNX to TVM: one Relax function with planned memory, and its kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as ir_passes
+import onnxscript.optimizer
+import tvm
+from tvm import relax
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from suture.codegen.vectorize import vectorize
+from suture.compiler.model import infer_shapes, opset_of
+from suture.compiler.target import Target
+from suture.errors import BackendError, Location
+
+logger = logging.getLogger(__name__)
+
+DOMAINS = ("", "ai.onnx", "com.microsoft")
+CONTROL_FLOW = ("If", "Loop", "Scan")
+
+
+class LoweringError(BackendError):
+    """TVM fails on a program in which ONNX's nodes are no longer to be seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """A model as TVM sees it after memory planning.
+
+    Attributes:
+        module: ``main`` in Relax, one statement a kernel call, and the kernels in TensorIR.
+        target: What the kernels are for.
+        inputs: The names of ``main``'s parameters in the order of the model's inputs.
+    """
+
+    module: tvm.IRModule
+    target: tvm.target.Target
+    inputs: tuple[str, ...]
+
+
+def lower(model: ir.Model, target: Target) -> Lowered:
+    """Import a model into TVM, fuse its operators and plan its memory.
+
+    Raises:
+        BackendError: A shape is not fixed, or TVM's importer lacks an operator; names the
+            input or the node.
+        LoweringError: TVM fails after import.
+    """
+    check_static(model)
+    prepared = prepare(model)
+    check_operators(prepared)
+    processor = tvm_target(target)
+    module = plan_memory(fuse(import_model(prepared), processor), processor)
+    module = vectorize(module)
+    inputs = tuple(str(value.name) for value in prepared.graph.inputs)
+    return Lowered(module=module, target=processor, inputs=inputs)
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """Return TVM's description of a target's processor, for one thread.
+
+    Zig's triple ends in a glibc version, which LLVM does not know.
+    """
+    triple = "-".join(part.split(".")[0] for part in target.triple.split("-"))
+    return tvm.target.Target(
+        {"kind": "llvm", "mtriple": triple, "mcpu": target.mcpu, "num-cores": 1}
+    )
+
+
+def check_static(model: ir.Model) -> None:
+    """Raise ``BackendError`` for the first input whose shape is not fixed."""
+    for value in model.graph.inputs:
+        at = Location(model.graph.name or "model", None, value.name)
+        if value.name in model.graph.initializers:
+            continue
+        if value.shape is None:
+            raise BackendError(f"input {value.name} has no rank", at=at)
+        free = [str(dim) for dim in value.shape if not isinstance(dim, int)]
+        if free:
+            raise BackendError(
+                f"dynamic shape {list(map(str, value.shape))} of input {value.name}: "
+                "TVM's plan is made ahead of time",
+                at=at,
+                hint=f"fix {', '.join(free)} to a size, or use the backend ort",
+            )
+
+
+def prepare(model: ir.Model) -> ir.Model:
+    """Return a copy in the form TVM's importer handles best.
+
+    Functions are inlined, constants are folded and become initializers in memory, inputs are
+    called ``in0``, ``in1`` … and every node has a name.
+    """
+    model = ir.external_data.load_to_model(model.clone())
+    ir_passes.InlinePass()(model)
+    ir_passes.RemoveInitializersFromInputsPass()(model)
+    for node in model.graph:
+        node.name = node.name or node.outputs[0].name
+    onnxscript.optimizer.fold_constants(model)
+    ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    ir_passes.RemoveUnusedNodesPass()(model)
+    infer_shapes(model)
+    for position, value in enumerate(model.graph.inputs):
+        value.name = f"in{position}"
+    return model
+
+
+def check_operators(model: ir.Model) -> None:
+    """Raise ``BackendError`` for the first node whose operator TVM's importer lacks."""
+    known = onnx_frontend._get_convert_map()
+    for node in model.graph:
+        if node.op_type in CONTROL_FLOW:
+            raise _unsupported(model, node, "control flow cannot be planned ahead of time")
+        if node.domain not in DOMAINS:
+            raise _unsupported(model, node, f"TVM does not know the domain {node.domain!r}")
+        if node.op_type not in known:
+            raise _unsupported(model, node, "TVM's importer lacks it")
+
+
+def _unsupported(model: ir.Model, node: ir.Node, reason: str) -> BackendError:
+    return BackendError(
+        f"operator {node.op_type!r} cannot be compiled by TVM: {reason}",
+        at=Location(model.graph.name or "model", node.name or node.outputs[0].name),
+        hint="use the backend ort",
+    )
+
+
+class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    """TVM's importer, remembering the node it works on."""
+
+    node: tuple[str, str] | None = None
+
+    def _convert_operator(
+        self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int
+    ) -> Any:
+        self.node = (attrs["tvm_custom"]["name"], op_name)
+        return super()._convert_operator(op_name, inputs, attrs, opset)
+
+
+def import_model(model: ir.Model) -> tvm.IRModule:
+    """Return a prepared model in Relax.
+
+    Raises:
+        BackendError: The importer fails; names node and operator.
+    """
+    proto = ir.to_proto(model)
+    assert isinstance(proto, onnx.ModelProto)
+    importer = _Importer({}, "float32")
+    # The importer prints what it fails on, and warns of every name it changes.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importer.from_onnx(proto.graph, opset_of(model))
+        except Exception as error:
+            name, op = importer.node or ("", "")
+            raise BackendError(
+                f"operator {op!r} cannot be compiled by TVM: "
+                f"its importer fails with {type(error).__name__}: {_first_line(error)}",
+                at=Location(model.graph.name or "model", name),
+                hint="use the backend ort",
+            ) from error
+
+
+def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Legalise operators to TensorIR, fold constants and fuse: Relax's ``zero`` pipeline.
+
+    Raises:
+        LoweringError: An operator has no legal form on a CPU.
+    """
+    passes = (relax.transform.DecomposeOpsForInference(), relax.get_pipeline("zero"))
+    return _run(passes, module, target)
+
+
+def plan_memory(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Turn calls into statements that write planned buffers.
+
+    The steps are those of ``relax.pipeline.default_build_pipeline`` up to memory planning.
+
+    Raises:
+        LoweringError: TVM fails.
+    """
+    transform = relax.transform
+    passes = (
+        relax.backend.DispatchSampling(),
+        relax.backend.DispatchSortScan(),
+        transform.LegalizeOps(),
+        transform.RewriteDataflowReshape(),
+        transform.ToNonDataflow(),
+        transform.RemovePurityChecking(),
+        transform.CallTIRRewrite(),
+        transform.StaticPlanBlockMemory(),
+        transform.AttachGlobalSymbol(),
+    )
+    return _run(passes, module, target)
+
+
+def _run(
+    passes: tuple[Any, ...], module: tvm.IRModule, target: tvm.target.Target
+) -> tvm.IRModule:
+    with target:
+        for step in passes:
+            try:
+                module = step(module)
+            except Exception as error:
+                raise LoweringError(
+                    f"TVM fails in {step.info.name}: {_first_line(error)}"
+                ) from error
+    return module
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,25 @@
+/* The C interface of libmodel.so. One thread at a time; buffers are aligned to 64 bytes,
+ * packed in row-major order, and do not overlap. */
+#ifndef SUTURE_MODEL_H
+#define SUTURE_MODEL_H
+
+#include <stdint.h>
+
+#define MODEL_API __attribute__((visibility("default")))
+
+/* Allocates the arena; further calls do nothing. Zero, or non-zero with model_error set. */
+MODEL_API int model_init(void);
+/* Runs once over the caller's buffers. Zero, or non-zero with model_error set. */
+MODEL_API int model_run(void **inputs, void **outputs);
+/* Like model_run, and adds the nanoseconds of each kernel to its place in an array. */
+MODEL_API int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds);
+/* The last error's text, empty where there was none. */
+MODEL_API const char *model_error(void);
+MODEL_API int model_n_in(void);
+MODEL_API int model_n_out(void);
+MODEL_API int model_n_kernels(void);
+MODEL_API uint64_t model_in_bytes(int input);
+MODEL_API uint64_t model_out_bytes(int output);
+MODEL_API uint64_t model_arena_bytes(void);
+
+#endif

@@ -1,0 +1,130 @@
+/* Runs a plan, and gives TVM's kernels the few functions they call back. */
+#define _POSIX_C_SOURCE 200112L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model.h"
+#include "plan.h"
+
+enum { ALIGNMENT = 64 };
+
+/* TVM's object code defines these pointers where its kernels use them. */
+extern void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int)
+    __attribute__((weak, visibility("hidden")));
+extern int (*__TVMBackendFreeWorkspace)(int, int, void *) __attribute__((weak, visibility("hidden")));
+extern int (*__TVMBackendParallelLaunch)(ParallelTask *, void *, int)
+    __attribute__((weak, visibility("hidden")));
+extern int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv *)
+    __attribute__((weak, visibility("hidden")));
+
+extern const char weights_start[];
+
+void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n);
+
+static char error_text[1024];
+static char *arena;
+
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n) {
+  size_t used = (size_t)snprintf(error_text, sizeof error_text, "%s: ", kind);
+  for (int32_t i = 0; i < n && used < sizeof error_text; ++i)
+    if (parts[i])
+      used += (size_t)snprintf(error_text + used, sizeof error_text - used, "%s", parts[i]);
+}
+
+void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message) {
+  TVMFFIErrorSetRaisedFromCStrParts(kind, &message, 1);
+}
+
+static void *allocate(uint64_t bytes) {
+  void *block = NULL;
+  return posix_memalign(&block, ALIGNMENT, bytes ? bytes : 1) ? NULL : block;
+}
+
+static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int code,
+                             int bits) {
+  (void)device_type, (void)device_id, (void)code, (void)bits;
+  return allocate(bytes);
+}
+
+static int free_workspace(int device_type, int device_id, void *block) {
+  (void)device_type, (void)device_id;
+  free(block);
+  return 0;
+}
+
+static int parallel_launch(ParallelTask *task, void *data, int num_task) {
+  TVMParallelGroupEnv env = {NULL, 1};
+  (void)num_task;
+  return task(0, &env, data);
+}
+
+static int parallel_barrier(int task_id, TVMParallelGroupEnv *env) {
+  (void)task_id, (void)env;
+  return 0;
+}
+
+int model_init(void) {
+  if (arena) return 0;
+  if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = alloc_workspace;
+  if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = free_workspace;
+  if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = parallel_launch;
+  if (&__TVMBackendParallelBarrier) __TVMBackendParallelBarrier = parallel_barrier;
+  arena = allocate(plan_arena_bytes);
+  if (arena) return 0;
+  snprintf(error_text, sizeof error_text, "no memory for an arena of %llu bytes",
+           (unsigned long long)plan_arena_bytes);
+  return 1;
+}
+
+static void *address(const struct Place *place, void **inputs, void **outputs) {
+  switch (place->space) {
+    case INPUT: return inputs[place->at];
+    case OUTPUT: return outputs[place->at];
+    case ARENA: return arena + place->at;
+    case WEIGHTS: break;
+  }
+  return (char *)weights_start + place->at;
+}
+
+static int run_call(uint32_t i) {
+  TVMFFIAny result = {kTVMFFINone, 0, {0}};
+  return plan_calls[i].kernel(NULL, plan_calls[i].args, plan_calls[i].num_args, &result);
+}
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
+  if (!arena) {
+    snprintf(error_text, sizeof error_text, "model_init was not called");
+    return 1;
+  }
+  error_text[0] = 0;
+  for (uint32_t i = 0; i < plan_num_tensors; ++i)
+    plan_tensors[i].data = address(&plan_places[i], inputs, outputs);
+  for (uint32_t i = 0; i < plan_num_calls; ++i) {
+    uint64_t start = nanoseconds ? now_ns() : 0;
+    if (run_call(i)) return 1;
+    if (nanoseconds) nanoseconds[i] += now_ns() - start;
+  }
+  for (uint32_t i = 0; i < plan_num_copies; ++i)
+    memcpy(outputs[plan_copies[i].output], plan_tensors[plan_copies[i].tensor].data,
+           plan_copies[i].bytes);
+  return 0;
+}
+
+int model_run(void **inputs, void **outputs) { return model_profile(inputs, outputs, NULL); }
+
+const char *model_error(void) { return error_text; }
+int model_n_in(void) { return (int)plan_num_inputs; }
+int model_n_out(void) { return (int)plan_num_outputs; }
+int model_n_kernels(void) { return (int)plan_num_calls; }
+uint64_t model_in_bytes(int input) { return plan_input_bytes[input]; }
+uint64_t model_out_bytes(int output) { return plan_output_bytes[output]; }
+uint64_t model_arena_bytes(void) { return plan_arena_bytes; }
