@@ -45,6 +45,11 @@ class Target:
         """Whole processors the memory size buys; on Lambda 1,769 MB is one (AWS docs)."""
         return max(1, self.memory_mb // 1769)
 
+    def usd_per_million(self, latency_ms: float) -> float:
+        """Return the price of a million warm requests of that length."""
+        gb_seconds = latency_ms / 1e3 * self.memory_mb / 1024
+        return (self.usd_per_request + self.usd_per_gb_second * gb_seconds) * 1e6
+
     def with_memory(self, memory_mb: int) -> Target:
         """Return this target with another memory size."""
         return replace(self, memory_mb=memory_mb)

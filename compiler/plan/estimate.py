@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from suture.compiler.cost.base import Work
 from suture.compiler.inspect import elements, node_flops, peak_activation_bytes
 from suture.compiler.plan.base import Plan
 from suture.compiler.plan.evaluate import Accuracy
@@ -97,8 +98,8 @@ def weight_bytes(model: ir.Model) -> int:
     return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
-def work(model: ir.Model) -> tuple[float, float, float]:
-    """Return ``(FLOPs, bytes moved, nodes)``: what a roofline predicts latency from."""
+def work(model: ir.Model) -> Work:
+    """Return what one run of a model does: what a cost model predicts latency from."""
     nodes = list(model.graph)
     moved = sum(
         elements(value) * (value.dtype.itemsize if value.dtype else 4)
@@ -106,7 +107,7 @@ def work(model: ir.Model) -> tuple[float, float, float]:
         for value in (*node.inputs, *node.outputs)
         if value is not None
     )
-    return float(sum(map(node_flops, nodes))), float(moved), float(len(nodes))
+    return Work(float(sum(map(node_flops, nodes))), float(moved), float(len(nodes)))
 
 
 def estimate(
@@ -119,10 +120,6 @@ def estimate(
 ) -> Estimate:
     """Return what a linked plan is expected to do for requests of one bucket."""
     weights = weight_bytes(model)
-    seconds = latency.median_ms / 1e3
-    price = (
-        target.usd_per_request + target.usd_per_gb_second * seconds * target.memory_mb / 1024
-    )
     return Estimate(
         plan=plan,
         accuracy=accuracy.expect(bucket) if bucket else accuracy.overall,
@@ -132,6 +129,6 @@ def estimate(
         peak_bytes=INTERPRETER_BYTES + weights + peak_activation_bytes(model),
         weight_bytes=weights,
         cold_start_ms=START_MS + LOAD_MS_PER_MB * weights / 2**20,
-        usd_per_million=price * 1e6,
+        usd_per_million=target.usd_per_million(latency.median_ms),
         by_condition=accuracy.by_condition,
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from suture.compiler.component import Component, Port
 from suture.compiler.plan.base import Plan
 from suture.compiler.plan.execute import Executor
-from suture.compiler.profile.analyze import analyze
+from suture.compiler.profile.analyze import find_analyzer
 from suture.errors import Location, ManifestError, PlanError
 
 Hits = npt.NDArray[np.bool_]
@@ -31,7 +31,7 @@ class EvaluationSet:
         labels: ``(samples,)`` class numbers.
         conditions: ``(samples,)`` names of the conditions, or empty names.
         buckets: ``(samples,)`` what the analysers make of each input.
-        digest: SHA-256 of the file.
+        digest: SHA-256 of the file and the buckets.
     """
 
     inputs: npt.NDArray[Any]
@@ -66,9 +66,12 @@ def read_evaluation(path: Path, kind: str) -> EvaluationSet:
             "do not make a set",
             at=at,
         )
-    buckets = np.array([analyze(sample, kind).bucket for sample in inputs])
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return EvaluationSet(inputs, labels.astype(np.int64), conditions, buckets, digest)
+    analyzer = find_analyzer(kind)
+    buckets = [analyzer.analyze(sample, kind).bucket for sample in inputs]
+    digest = hashlib.sha256(path.read_bytes() + "\n".join(buckets).encode()).hexdigest()
+    return EvaluationSet(
+        inputs, labels.astype(np.int64), conditions, np.array(buckets), digest
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Accuracy:
     by_condition: Mapping[str, tuple[float, int]]
     measured: bool = True
 
-    def expect(self, bucket: str | None, prior: float = 20.0) -> float:
+    def expect(self, bucket: str | None, prior: float = 1.0) -> float:
         """Return the accuracy to expect in a bucket, shrunk towards the whole set's.
 
         The bucket's mean is weighed with ``prior`` samples of the overall mean, so that a
@@ -103,7 +106,7 @@ def evaluate(
     entry: Port,
     data: EvaluationSet,
     *,
-    threads: int = 1,
+    threads: int = 0,
 ) -> dict[str, Accuracy]:
     """Return the accuracy of each plan by its digest.
 

@@ -10,7 +10,12 @@ GROUP = "suture.analyzers"
 
 
 def analyze(data: Array, kind: str) -> RequestProfile:
-    """Return the profile of one decoded request, by the first analyser that accepts it.
+    """Return the profile of one decoded request, by the analyser of its kind."""
+    return find_analyzer(kind).analyze(data, kind)
+
+
+def find_analyzer(kind: str) -> Analyzer:
+    """Return the first installed analyser, by name, that accepts a kind of data.
 
     Raises:
         RequestError: No installed analyser accepts the kind.
@@ -19,7 +24,7 @@ def analyze(data: Array, kind: str) -> RequestProfile:
     for name in sorted(points):
         analyzer: Analyzer = load(points[name])()
         if analyzer.accepts(kind):
-            return analyzer.analyze(data, kind)
+            return analyzer
     raise RequestError(
         f"no analyser accepts {kind}",
         at=Location("task.input.kind", kind),

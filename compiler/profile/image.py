@@ -25,11 +25,13 @@ class ImageAnalyzer:
         low_contrast: Spread of the greys, 0..1, below which contrast is to be stretched.
         noisy: Noise relative to contrast above which the image is to be denoised.
         skewed_deg: Lean of the foreground above which it is to be turned upright.
+        blurred: Sharpness below which the image is to be sharpened.
     """
 
     low_contrast: float = 0.45
     noisy: float = 0.12
     skewed_deg: float = 20.0
+    blurred: float = 0.205
 
     def accepts(self, kind: str) -> bool:
         """Accept ``image/...``."""
@@ -71,6 +73,7 @@ class ImageAnalyzer:
             ("normalize-contrast", features["contrast"] < self.low_contrast),
             ("denoise", features["noise_ratio"] > self.noisy),
             ("deskew", abs(features["skew_deg"]) > self.skewed_deg),
+            ("sharpen", features["sharpness"] < self.blurred),
         )
         return tuple(name for name, needed in wanted if needed)
 

@@ -13,11 +13,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.compiler.component import Component, Port
+from suture.compiler.cost.records import LatencyRecord, Records
+from suture.compiler.cost.roofline import Roofline
 from suture.compiler.library import Library
 from suture.compiler.link import link
 from suture.compiler.plan.base import INPUT, Plan
 from suture.compiler.plan.choose import Weighed, choose
-from suture.compiler.plan.estimate import estimate, measure_latency
+from suture.compiler.plan.estimate import Latency, estimate, measure_latency, work
 from suture.compiler.plan.evaluate import (
     Accuracy,
     EvaluationSet,
@@ -34,6 +36,9 @@ from suture.compiler.task import Task
 from suture.errors import LibraryError, Location
 
 Say = Callable[[str], None]
+
+MEASURED = 64
+"""Most plans to time; of more, those that the cost model expects the most of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +98,15 @@ def open_library(where: str) -> tuple[Component, ...]:
     return components
 
 
-def plan_task(task: Task, request: Path | None = None, *, say: Say) -> Planned:
+def plan_task(
+    task: Task, request: Path | None = None, *, records: Records, say: Say
+) -> Planned:
     """Search, link, measure and weigh.
 
     Args:
         task: What is wanted.
         request: A request the plan should suit; without it, the whole evaluation set counts.
+        records: Where measurements are kept; accuracy that is there is not measured again.
         say: Told of each stage.
     """
     components = {component.ref: component for component in open_library(task.library)}
@@ -110,11 +118,13 @@ def plan_task(task: Task, request: Path | None = None, *, say: Say) -> Planned:
     entry = task.input.bound(sample.shape)
     found = search(replace(task, input=entry), tuple(components.values()))
     say(f"search: {len(found.plans)} candidate plans")
-    models = {plan.digest: link(plan, components, entry) for plan in found.plans}
-    accuracies = _accuracies(found.plans, components, entry, evaluation)
+    accuracies = _accuracies(found.plans, components, entry, evaluation, records)
     say("accuracy: " + ("measured end to end" if evaluation else "composed from metrics"))
-    latencies = measure_latency(models, {INPUT: sample})
-    say("latency: measured in interleaved rounds")
+    models = {plan.digest: link(plan, components, entry) for plan in found.plans}
+    models = _promising(models, accuracies, task, records)
+    latencies = measure_latency(models, {INPUT: sample}, threads=task.targets[0].threads)
+    _record(latencies, models, task, records)
+    say(f"latency: {len(models)} plans measured in interleaved rounds")
     estimates = [
         estimate(
             plan,
@@ -125,6 +135,7 @@ def plan_task(task: Task, request: Path | None = None, *, say: Say) -> Planned:
             profile.bucket if profile else None,
         )
         for plan in found.plans
+        if plan.digest in models
     ]
     weighed = choose(estimates, task.objective, task.limits, task=str(task.path))
     return Planned(
@@ -146,11 +157,62 @@ def _accuracies(
     components: Mapping[str, Component],
     entry: Port,
     evaluation: EvaluationSet | None,
+    records: Records,
 ) -> dict[str, Accuracy]:
+    """Return each plan's accuracy; plans that were never measured are measured now."""
     if evaluation is None:
         return {plan.digest: composed(plan, components) for plan in plans}
+    kept = {plan.digest: records.accuracy(plan.digest, evaluation.digest) for plan in plans}
+    known = {digest: accuracy for digest, accuracy in kept.items() if accuracy is not None}
     fits = replace(entry, shape=evaluation.inputs.shape[1:])
-    return evaluate(plans, components, fits, evaluation)
+    unknown = [plan for plan in plans if plan.digest not in known]
+    measured = evaluate(unknown, components, fits, evaluation)
+    for digest, accuracy in measured.items():
+        records.add_accuracy(digest, evaluation.digest, accuracy)
+    return {**known, **measured}
+
+
+def _promising(
+    models: Mapping[str, ir.Model],
+    accuracies: Mapping[str, Accuracy],
+    task: Task,
+    records: Records,
+) -> dict[str, ir.Model]:
+    """Return the plans worth timing: all of a few, the best by the cost model of many."""
+    if len(models) <= MEASURED:
+        return dict(models)
+    past = records.latencies(backend="ort", threads=task.targets[0].threads)
+    roofline = Roofline()
+    if past:
+        rows = np.array([record.work.row for record in past])
+        roofline = roofline.fit(rows, np.array([record.median_ms for record in past]))
+    expected = roofline.predict(np.array([work(model).row for model in models.values()]))
+    rewards = {
+        digest: accuracies[digest].overall - task.objective.latency_weight * latency_ms
+        for digest, latency_ms in zip(models, expected, strict=True)
+    }
+    best = sorted(rewards, key=lambda digest: -rewards[digest])[:MEASURED]
+    return {digest: models[digest] for digest in best}
+
+
+def _record(
+    latencies: Mapping[str, Latency],
+    models: Mapping[str, ir.Model],
+    task: Task,
+    records: Records,
+) -> None:
+    records.add_latencies(
+        LatencyRecord(
+            subject=digest,
+            backend="ort",
+            target=task.targets[0].name,
+            threads=task.targets[0].threads,
+            work=work(models[digest]),
+            median_ms=latency.median_ms,
+            p95_ms=latency.p95_ms,
+        )
+        for digest, latency in latencies.items()
+    )
 
 
 def _sample(

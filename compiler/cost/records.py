@@ -1,0 +1,243 @@
+"""Every measurement as one row: SQLite in WAL mode, so that processes may share the file."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from suture.compiler.cost.base import Work
+from suture.compiler.plan.evaluate import Accuracy
+from suture.errors import Location, SutureError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS latency (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, subject TEXT NOT NULL, backend TEXT NOT NULL,
+    target TEXT NOT NULL, threads INTEGER NOT NULL, machine TEXT NOT NULL,
+    versions TEXT NOT NULL, flops REAL NOT NULL, nbytes REAL NOT NULL, nodes REAL NOT NULL,
+    median_ms REAL NOT NULL, p95_ms REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS accuracy (
+    plan TEXT NOT NULL, evaluation TEXT NOT NULL, versions TEXT NOT NULL, at REAL NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (plan, evaluation, versions));
+CREATE TABLE IF NOT EXISTS episode (
+    task TEXT NOT NULL, request_id TEXT NOT NULL, plan TEXT NOT NULL, bucket TEXT NOT NULL,
+    propensity REAL NOT NULL, reward REAL NOT NULL, labelled INTEGER NOT NULL,
+    at REAL NOT NULL, PRIMARY KEY (task, request_id));
+"""
+
+
+def machine() -> str:
+    """Return the processor and the number of cores that measurements here come from."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text("utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+        name = f"{models[0]} x{len(models)}" if models else name
+    return name
+
+
+def versions() -> str:
+    """Return the versions that a measurement may depend on."""
+    names = ("suture", "onnxruntime", "apache-tvm")
+    return " ".join(f"{name}={version(name)}" for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRecord:
+    """One program's time.
+
+    Attributes:
+        subject: Digest of the plan or model.
+        backend: ``tvm`` or ``ort``.
+        target: The target's name.
+        threads: Threads it ran with.
+        work: What one run does.
+        median_ms: Median of the timed rounds.
+        p95_ms: 95th percentile of the same.
+        machine: Where it ran.
+        versions: What it ran with.
+    """
+
+    subject: str
+    backend: str
+    target: str
+    threads: int
+    work: Work
+    median_ms: float
+    p95_ms: float
+    machine: str = field(default_factory=machine)
+    versions: str = field(default_factory=versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One answered request, as a policy learns from it.
+
+    Attributes:
+        request_id: The platform's id; an id counts once.
+        plan: Digest of the plan that answered.
+        bucket: The request's bucket.
+        propensity: How likely the policy in force was to pick that plan, 0..1.
+        reward: What the answer was worth under the task's objective.
+        labelled: Whether the answer was checked; otherwise accuracy is the expected one.
+    """
+
+    request_id: str
+    plan: str
+    bucket: str
+    propensity: float
+    reward: float
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class Records:
+    """The file of measurements; opened for each use, so that nothing is held in between.
+
+    Attributes:
+        path: The SQLite file, made with its folder by the first use.
+    """
+
+    path: Path
+
+    def add_latencies(self, records: Iterable[LatencyRecord]) -> None:
+        """Store measurements, all or none."""
+        now = time.time()
+        rows = [
+            (
+                now,
+                r.subject,
+                r.backend,
+                r.target,
+                r.threads,
+                r.machine,
+                r.versions,
+                r.work.flops,
+                r.work.nbytes,
+                r.work.nodes,
+                r.median_ms,
+                r.p95_ms,
+            )
+            for r in records
+        ]
+        with self._open() as store:
+            store.executemany(f"INSERT INTO latency VALUES (NULL{', ?' * 12})", rows)
+
+    def latencies(self, *, backend: str, threads: int) -> list[LatencyRecord]:
+        """Return what this machine has measured with a backend, the oldest first."""
+        with self._open() as store:
+            rows = store.execute(
+                "SELECT subject, backend, target, threads, flops, nbytes, nodes, median_ms,"
+                " p95_ms, machine, versions FROM latency"
+                " WHERE backend = ? AND threads = ? AND machine = ? ORDER BY id",
+                (backend, threads, machine()),
+            ).fetchall()
+        return [
+            LatencyRecord(
+                subject=subject,
+                backend=name,
+                target=target,
+                threads=count,
+                work=Work(*work),
+                median_ms=median_ms,
+                p95_ms=p95_ms,
+                machine=where,
+                versions=what,
+            )
+            for subject, name, target, count, *work, median_ms, p95_ms, where, what in rows
+        ]
+
+    def accuracy(self, plan: str, evaluation: str) -> Accuracy | None:
+        """Return what was measured of a plan on an evaluation set, by their digests."""
+        with self._open() as store:
+            row = store.execute(
+                "SELECT value FROM accuracy"
+                " WHERE plan = ? AND evaluation = ? AND versions = ?",
+                (plan, evaluation, versions()),
+            ).fetchone()
+        if row is None:
+            return None
+        value = json.loads(row[0])
+        splits = {
+            key: {name: (float(f), int(n)) for name, (f, n) in value[key].items()}
+            for key in ("by_bucket", "by_condition")
+        }
+        return Accuracy(value["overall"], **splits, measured=value["measured"])
+
+    def add_accuracy(self, plan: str, evaluation: str, accuracy: Accuracy) -> None:
+        """Store what was measured of a plan on an evaluation set."""
+        row = (plan, evaluation, versions(), time.time(), json.dumps(asdict(accuracy)))
+        with self._open() as store:
+            store.execute("INSERT OR REPLACE INTO accuracy VALUES (?, ?, ?, ?, ?)", row)
+
+    def add_episodes(self, task: str, episodes: Iterable[Episode]) -> int:
+        """Store answered requests; return how many were new."""
+        rows = [
+            (
+                task,
+                e.request_id,
+                e.plan,
+                e.bucket,
+                e.propensity,
+                e.reward,
+                e.labelled,
+                time.time(),
+            )
+            for e in episodes
+        ]
+        with self._open() as store:
+            before = store.total_changes
+            store.executemany(f"INSERT OR IGNORE INTO episode VALUES (?{', ?' * 7})", rows)
+            return store.total_changes - before
+
+    def episodes(self, task: str) -> list[Episode]:
+        """Return every answered request of a task, in the order of arrival."""
+        with self._open() as store:
+            rows = store.execute(
+                "SELECT request_id, plan, bucket, propensity, reward, labelled FROM episode"
+                " WHERE task = ? ORDER BY rowid",
+                (task,),
+            ).fetchall()
+        return [
+            Episode(
+                request_id=request_id,
+                plan=plan,
+                bucket=bucket,
+                propensity=propensity,
+                reward=reward,
+                labelled=bool(labelled),
+            )
+            for request_id, plan, bucket, propensity, reward, labelled in rows
+        ]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection; what is done to it is done whole or not at all."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            store = sqlite3.connect(self.path, timeout=30)
+        except (OSError, sqlite3.Error) as error:
+            raise self._failed(error) from error
+        try:
+            store.execute("PRAGMA journal_mode = WAL")
+            store.executescript(SCHEMA)
+            with store:
+                yield store
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+        finally:
+            store.close()
+
+    def _failed(self, error: Exception) -> SutureError:
+        return SutureError(
+            f"the records cannot be used: {error}",
+            at=Location(str(self.path)),
+            hint="give another folder with --cache, or move the file away",
+        )
