@@ -1,0 +1,228 @@
+"""From a compiled model to the files of one deployable function."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from suture import __version__
+from suture.codegen.archive import Content, content_size, write_archive
+from suture.codegen.backend.base import Compiled
+from suture.codegen.render import render
+from suture.codegen.vendor import pillow_files
+from suture.compiler.component import Port
+from suture.compiler.target import Target
+from suture.errors import Location, PackageError
+
+FORMAT = 1
+RUNTIME = "suture_runtime"
+HANDLER = f"{RUNTIME}.entry.handler"
+ENGINES = {"tvm": "aot.py", "ort": "ort.py"}
+DEFAULT_PYTHON = "python3.13"
+TIMEOUT_S = 30
+
+DATATYPES = {"float16": "FP16", "float32": "FP32", "float64": "FP64", "bool": "BOOL"} | {
+    f"{sign}int{bits}": f"{sign}int{bits}".upper()
+    for sign in ("", "u")
+    for bits in (8, 16, 32, 64)
+}
+"""NumPy's names of element types → those of the Open Inference Protocol."""
+
+IMAGE_MODES = {("image/gray", 2): "L", ("image/rgb", 3): "RGB"}
+"""Kind and rank of an input that takes decoded images → Pillow's mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """The files of one deployable function, before any touch a disk.
+
+    Attributes:
+        name: Of the function and the archive.
+        target: Where it runs.
+        backend: ``tvm`` or ``ort``.
+        python: Lambda's name of the interpreter, for example ``python3.13``.
+        files: Name inside the package → its content.
+    """
+
+    name: str
+    target: Target
+    backend: str
+    python: str
+    files: Mapping[str, Content]
+
+    @property
+    def unzipped_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(map(content_size, self.files.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A package on disk.
+
+    Attributes:
+        package: What was written.
+        path: The archive.
+        digest: Its SHA-256.
+        nbytes: Its size.
+    """
+
+    package: Package
+    path: Path
+    digest: str
+    nbytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a package says of itself.
+
+    Attributes:
+        name: Name of the model it serves.
+        version: Its version, from the content.
+        plan: The plan's name and digest, or None for a model without a task.
+        entry: The task's input, or None.
+    """
+
+    name: str
+    version: str
+    plan: tuple[str, str] | None = None
+    entry: Port | None = None
+
+
+def assemble(
+    compiled: Compiled, model: ir.Model, identity: Identity, target: Target
+) -> Package:
+    """Return the package of the Python flavour: handler, runtime, model and model.json.
+
+    Raises:
+        PackageError: An input or output has an element type that requests cannot carry.
+    """
+    image = image_entry(identity.entry)
+    inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
+    kinds = {identity.entry.name: identity.entry.kind} if identity.entry else {}
+    document = {
+        "format": FORMAT,
+        "name": identity.name,
+        "version": identity.version,
+        "suture": __version__,
+        "backend": compiled.backend,
+        "threads": target.threads,
+        "inputs": [_spec(value, kinds) for value in inputs],
+        "outputs": [_spec(value, kinds) for value in model.graph.outputs],
+        "plan": identity.plan and dict(zip(("name", "digest"), identity.plan, strict=True)),
+        "image": image,
+    }
+    content: dict[str, Content] = dict(compiled.files)
+    content["model.json"] = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    content |= _runtime_files(compiled.backend, image is not None)
+    python = DEFAULT_PYTHON
+    if image is not None:
+        content |= pillow_files()
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return Package(
+        name=identity.name,
+        target=target,
+        backend=compiled.backend,
+        python=python,
+        files=content,
+    )
+
+
+def write_package(package: Package, folder: Path) -> Written:
+    """Write ``NAME-TARGET.zip``, and refuse what the platform would.
+
+    Raises:
+        PackageError: It is over a limit of the platform, or cannot be written.
+    """
+    _check_size(
+        package, "unzipped", package.unzipped_bytes, package.target.unzipped_limit_bytes
+    )
+    path = folder / f"{package.name}-{package.target.name}.zip"
+    digest = write_archive(path, package.files)
+    nbytes = path.stat().st_size
+    try:
+        _check_size(package, "zipped", nbytes, package.target.zip_limit_bytes)
+    except PackageError:
+        path.unlink()
+        raise
+    return Written(package=package, path=path, digest=digest, nbytes=nbytes)
+
+
+def deployment(written: Written) -> str:
+    """Return ``serverless.yml`` for a package that lies beside it."""
+    package = written.package
+    architectures = {"x86_64": "x86_64", "aarch64": "arm64"}
+    return render(
+        package.target.provider,
+        "serverless.yml",
+        service=f"suture-{package.name}",
+        function=package.name,
+        artifact=written.path.name,
+        runtime=package.python,
+        handler=HANDLER,
+        architecture=architectures[package.target.arch],
+        memory_mb=package.target.memory_mb,
+        timeout_s=TIMEOUT_S,
+        description=f"{package.name}, made by suture with the backend {package.backend}",
+    )
+
+
+def image_entry(entry: Port | None) -> dict[str, str] | None:
+    """Return which input takes decoded images and their mode, or None."""
+    if entry is None or entry.dtype != "uint8":
+        return None
+    mode = IMAGE_MODES.get((entry.kind, len(entry.shape)))
+    return {"input": entry.name, "mode": mode} if mode else None
+
+
+def _spec(value: ir.Value, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return one input or output as model.json has it; -1 is a size that requests choose."""
+    dtype = value.dtype.numpy().name if value.dtype is not None else "unknown"
+    if dtype not in DATATYPES or value.shape is None:
+        raise PackageError(
+            f"requests cannot carry {dtype} of shape {value.shape}",
+            at=Location("model", None, value.name),
+            hint="wrap the model so that its ports are numeric tensors of known rank",
+        )
+    return {
+        "name": value.name,
+        "datatype": DATATYPES[dtype],
+        "shape": [dim if isinstance(dim, int) else -1 for dim in value.shape],
+        "kind": kinds.get(str(value.name), "tensor"),
+    }
+
+
+def _runtime_files(backend: str, image: bool) -> dict[str, Content]:
+    """Return the modules of the Python runtime that a package uses."""
+    unused = {name for key, name in ENGINES.items() if key != backend}
+    if not image:
+        unused.add("image.py")
+    folder = resources("suture.codegen.runtime") / "python"
+    return {
+        f"{RUNTIME}/{source.name}": source.read_bytes()
+        for source in folder.iterdir()
+        if source.name.endswith(".py") and source.name not in unused
+    }
+
+
+def _check_size(package: Package, what: str, nbytes: int, limit: int) -> None:
+    if nbytes <= limit:
+        return
+    largest: Sequence[tuple[str, Content]] = sorted(
+        package.files.items(), key=lambda item: -content_size(item[1])
+    )
+    shown = ", ".join(f"{n} {content_size(c) / 2**20:.1f} MB" for n, c in largest[:3])
+    raise PackageError(
+        f"{nbytes / 2**20:.1f} MB {what} is over the {limit / 2**20:.0f} MB that "
+        f"{package.target.name} takes; the largest files are {shown}",
+        at=Location(package.name),
+        hint="choose smaller components, or try the other --backend",
+    )
