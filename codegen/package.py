@@ -16,7 +16,7 @@ from suture import __version__
 from suture.codegen.archive import Content, content_size, write_archive
 from suture.codegen.backend.base import Compiled
 from suture.codegen.render import render
-from suture.codegen.vendor import pillow_files
+from suture.codegen.vendor import bytecode, pillow_files
 from suture.compiler.component import Port
 from suture.compiler.target import Target
 from suture.errors import Location, PackageError
@@ -98,9 +98,21 @@ class Identity:
 
 
 def assemble(
-    compiled: Compiled, model: ir.Model, identity: Identity, target: Target
+    compiled: Compiled,
+    model: ir.Model,
+    identity: Identity,
+    target: Target,
+    *,
+    examples: Mapping[str, tuple[int, ...]],
 ) -> Package:
     """Return the package of the Python flavour: handler, runtime, model and model.json.
+
+    Args:
+        compiled: What a backend made of the model.
+        model: The model.
+        identity: What the package says of itself.
+        target: Where it runs.
+        examples: A shape of each input that the model was seen to run with.
 
     Raises:
         PackageError: An input or output has an element type that requests cannot carry.
@@ -115,7 +127,10 @@ def assemble(
         "suture": __version__,
         "backend": compiled.backend,
         "threads": target.threads,
-        "inputs": [_spec(value, kinds) for value in inputs],
+        "inputs": [
+            {**_spec(value, kinds), "example": list(examples[str(value.name)])}
+            for value in inputs
+        ],
         "outputs": [_spec(value, kinds) for value in model.graph.outputs],
         "plan": identity.plan and dict(zip(("name", "digest"), identity.plan, strict=True)),
         "image": image,
@@ -126,6 +141,7 @@ def assemble(
     python = DEFAULT_PYTHON
     if image is not None:
         content |= pillow_files()
+        content |= bytecode(content)
         python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return Package(
         name=identity.name,

@@ -51,12 +51,12 @@ def file_event(path: Path, model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def random_event(model: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
-    """Return a request of seeded numbers; a size that requests choose is 1."""
+    """Return a request of seeded numbers, of shapes that the package was seen to run with."""
     rng = np.random.default_rng(seed)
     entries = []
     for spec in model["inputs"]:
         dtype = np.dtype(DTYPES[spec["datatype"]])
-        shape = [max(1, size) for size in spec["shape"]]
+        shape = spec["example"]
         if dtype == np.bool_:
             data = rng.integers(0, 2, shape).astype(dtype)
         elif np.issubdtype(dtype, np.integer):

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnxruntime as ort
 from packaging.version import Version
 
 from suture.compiler.component import Component
@@ -26,7 +25,8 @@ from suture.compiler.manifest import (
     write_manifest,
 )
 from suture.compiler.model import load_model, opset_of
-from suture.errors import BackendError, LibraryError, Location, ManifestError
+from suture.compiler.session import open_session
+from suture.errors import LibraryError, Location, ManifestError
 
 LOCK = ".lock"
 POLL_S = 0.05
@@ -147,7 +147,7 @@ class Library:
                 raise ManifestError(
                     f"the model has {len(actual)} {name}s, the manifest {len(declared)}", at=at
                 )
-        check_loads(component.path)
+        open_session(component.path, optimize=False)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -208,7 +208,7 @@ def describe(
         declared: Further fields of ``Component``: metrics, depends, licence, provenance.
     """
     model = load_model(path)
-    check_loads(path)
+    open_session(path, optimize=False)
     inputs = read_ports(tuple(model.graph.inputs))
     outputs = read_ports(tuple(model.graph.outputs))
     return Component(
@@ -223,16 +223,3 @@ def describe(
         path=path,
         **declared,  # type: ignore[arg-type]
     )
-
-
-def check_loads(path: Path) -> None:
-    """Raise ``BackendError`` where ONNX Runtime, the reference, cannot load a model."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BackendError(
-            f"ONNX Runtime cannot load it: {error}", at=Location(str(path))
-        ) from error

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from suture.compiler.component import Port
 from suture.compiler.inspect import read_ports
-from suture.compiler.plan.execute import open_session
+from suture.compiler.session import open_session
 from suture.errors import Location, RequestError, VerifyError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -23,13 +23,17 @@ Rounding alone moves a resampled image by 1e-5 of its magnitude when weights are
 """
 
 
-def seeded_input(port: Port, rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Return numbers that fit a port, free dimensions taken as 1.
+FREE_SIZES = (1, 16, 512)
+"""Sizes to try for free dimensions, the first that a model runs with."""
+
+
+def seeded_input(port: Port, rng: np.random.Generator, *, free: int = 1) -> npt.NDArray[Any]:
+    """Return numbers that fit a port, free dimensions taken as ``free``.
 
     Floats are normal, or uniform over the port's range where it has one; whole numbers lie in
     the range, or 0..9.
     """
-    shape = [dim if isinstance(dim, int) else 1 for dim in port.shape]
+    shape = [dim if isinstance(dim, int) else free for dim in port.shape]
     dtype = np.dtype(port.dtype)
     if dtype.kind == "b":
         return rng.random(shape) < 0.5
@@ -46,9 +50,25 @@ def seeded_input(port: Port, rng: np.random.Generator) -> npt.NDArray[Any]:
 
 
 def seeded_inputs(model: ir.Model, rng: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
-    """Return numbers for every input of a model."""
+    """Return numbers for every input of a model, of sizes that it runs with.
+
+    Raises:
+        VerifyError: It runs with none of ``FREE_SIZES``.
+    """
     ports = read_ports(tuple(model.graph.inputs))
-    return {port.name: seeded_input(port, rng) for port in ports}
+    is_static = all(isinstance(dim, int) for port in ports for dim in port.shape)
+    for free in FREE_SIZES:
+        inputs = {port.name: seeded_input(port, rng, free=free) for port in ports}
+        if is_static:
+            break
+        try:
+            run_reference(model, inputs)
+        except VerifyError:
+            if free == FREE_SIZES[-1]:
+                raise
+        else:
+            break
+    return inputs
 
 
 def run_reference(model: ir.Model, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -61,7 +81,9 @@ def run_reference(model: ir.Model, inputs: Arrays) -> dict[str, npt.NDArray[Any]
         return dict(zip(names, session.run(names, feed), strict=True))
     except Exception as error:
         raise VerifyError(
-            f"ONNX Runtime cannot run it: {error}", at=Location(model.graph.name or "model")
+            f"ONNX Runtime cannot run it: {error}",
+            at=Location(model.graph.name or "model"),
+            hint="give inputs that fit it with --input",
         ) from error
 
 

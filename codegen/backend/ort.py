@@ -16,6 +16,7 @@ import onnxruntime
 from suture.codegen.backend.base import Array, Compiled, Kernel, Run
 from suture.codegen.isolate import find_node
 from suture.compiler.model import infer_shapes, model_bytes
+from suture.compiler.session import open_session
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
 
@@ -88,37 +89,6 @@ def write_model(model: ir.Model, workdir: Path, weight_bytes: int) -> dict[str, 
     return {MODEL: path}
 
 
-def open_session(
-    source: Path | bytes, *, threads: int, optimize: bool = True
-) -> onnxruntime.InferenceSession:
-    """Return a session on the CPU, with one thread between operators.
-
-    Args:
-        source: A file, or a serialised model.
-        threads: Threads within an operator.
-        optimize: Whether ONNX Runtime may rewrite the graph.
-
-    Raises:
-        BackendError: ONNX Runtime refuses the model.
-    """
-    levels = onnxruntime.GraphOptimizationLevel
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = (
-        levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    )
-    model = source if isinstance(source, bytes) else str(source)
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BackendError(
-            f"ONNX Runtime {version('onnxruntime')} cannot load the model: {error}"
-        ) from error
-
-
 def find_library(target: Target) -> Path:
     """Return ONNX Runtime's C library in the installed wheel.
 
@@ -148,7 +118,7 @@ def _named(error: BackendError, model: ir.Model) -> BackendError:
     infer_shapes(prepared)
 
     def attempt(alone: ir.Model) -> None:
-        open_session(model_bytes(alone), threads=1, optimize=False)
+        open_session(alone, optimize=False)
 
     node = find_node(prepared, attempt)
     if node is None:

@@ -16,7 +16,7 @@ from suture.compiler.cost.base import Work
 from suture.compiler.inspect import elements, node_flops, peak_activation_bytes
 from suture.compiler.plan.base import Plan
 from suture.compiler.plan.evaluate import Accuracy
-from suture.compiler.plan.execute import open_session
+from suture.compiler.session import open_session
 from suture.compiler.target import Target
 
 INTERPRETER_BYTES = 36 * 2**20

@@ -9,43 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime as ort
 
 from suture.compiler.component import Component, Port
 from suture.compiler.link import open_step
-from suture.compiler.model import infer_shapes, model_bytes
+from suture.compiler.model import infer_shapes
 from suture.compiler.plan.base import INPUT, Plan, Step
-from suture.errors import BackendError, Location
+from suture.compiler.session import open_session
 
 Array = npt.NDArray[Any]
 Samples = Sequence[Array]
 
 BATCH = 64
-
-
-def open_session(
-    model: ir.Model, *, threads: int = 1, optimize: bool = True
-) -> ort.InferenceSession:
-    """Return an ONNX Runtime session on the CPU.
-
-    Raises:
-        BackendError: ONNX Runtime does not take the model.
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimize:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return ort.InferenceSession(
-            model_bytes(model), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        raise BackendError(
-            f"ONNX Runtime cannot load it: {error}", at=Location(model.graph.name or "model")
-        ) from error
 
 
 @dataclass

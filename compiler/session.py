@@ -1,0 +1,44 @@
+"""ONNX Runtime on the CPU: the reference, and one of the two backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir as ir
+import onnxruntime as ort
+
+from suture.compiler.model import model_bytes
+from suture.errors import BackendError, Location
+
+
+def open_session(
+    source: ir.Model | Path, *, threads: int = 1, optimize: bool = True
+) -> ort.InferenceSession:
+    """Return a session with one thread between operators.
+
+    Args:
+        source: A model, or a file; only a file may have data beside it.
+        threads: Threads within an operator; 0 takes every core.
+        optimize: Whether ONNX Runtime may rewrite the graph.
+
+    Raises:
+        BackendError: ONNX Runtime does not take the model.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if isinstance(source, Path):
+        name: str = str(source)
+        content: str | bytes = name
+    else:
+        name, content = source.graph.name or "model", model_bytes(source)
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BackendError(
+            f"ONNX Runtime {ort.__version__} cannot load it: {error}", at=Location(name)
+        ) from error

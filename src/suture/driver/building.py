@@ -1,0 +1,301 @@
+"""From one model to one package: passes, both backends, the better of them, the archive."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from suture.codegen.backend import backends
+from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
+from suture.codegen.measure import Timings, measure, profile_kernels
+from suture.codegen.package import Identity, Written, assemble, write_package
+from suture.compiler.cost.records import LatencyRecord, Records
+from suture.compiler.plan.estimate import work
+from suture.compiler.target import Target
+from suture.compiler.verify import Arrays, assert_equal, max_abs_error
+from suture.errors import BackendError, Location, SutureError
+from suture.passes.base import PassContext
+from suture.passes.manager import PassManager, PassRecord
+from suture.passes.observers import VerifyingObserver
+from suture.passes.pipeline import parse_pipeline
+
+Say = Callable[[str], None]
+Which = Literal["auto", "tvm", "ort"]
+
+TIE = 1.1
+"""A backend must be faster by more than this ratio to ship in place of the preferred one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user may ask of a build.
+
+    Attributes:
+        passes: A pipeline's text or name.
+        backend: Which backend must ship; ``auto`` measures both.
+        cache: Folder for what compilers keep between runs.
+        rounds: Timed rounds of the backends.
+    """
+
+    cache: Path
+    passes: str = "exact"
+    backend: Which = "auto"
+    rounds: int = 31
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What one backend made of the model.
+
+    Attributes:
+        backend: Its name.
+        median_ms: Median time of one run, or None where it does not hold the model.
+        p95_ms: 95th percentile of the same.
+        max_abs_err: Greatest difference from the reference.
+        seconds: Time to compile.
+        notes: What it decided, or why it does not hold the model.
+        kernels: What runs, with times where they were measured.
+    """
+
+    backend: str
+    median_ms: float | None
+    p95_ms: float | None
+    max_abs_err: float | None
+    seconds: float
+    notes: tuple[str, ...]
+    kernels: tuple[Kernel, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A package, and how it came about.
+
+    Attributes:
+        written: The package.
+        attempts: What each backend made of the model.
+        reason: Why this backend ships.
+        passes: What each pass did.
+        worst_pass_error: Greatest difference any pass made, relative to the output.
+        seconds: Time by phase.
+    """
+
+    written: Written
+    attempts: tuple[Attempt, ...]
+    reason: str
+    passes: tuple[PassRecord, ...]
+    worst_pass_error: float
+    seconds: Mapping[str, float]
+
+    @property
+    def shipped(self) -> Attempt:
+        """The attempt that is in the package."""
+        name = self.written.package.backend
+        return next(a for a in self.attempts if a.backend == name)
+
+
+def build(
+    model: ir.Model,
+    inputs: Arrays,
+    expected: Arrays,
+    identity: Identity,
+    target: Target,
+    out: Path,
+    *,
+    options: Options,
+    context: PassContext,
+    records: Records,
+    say: Say,
+) -> Built:
+    """Rewrite a model, compile it with the backends, and package the better one.
+
+    Args:
+        model: The linked model; rewritten in place.
+        inputs: A request, as arrays by input name.
+        expected: What the model must answer to it.
+        identity: What the package says of itself.
+        target: Where it will run.
+        out: Folder of the archive.
+        options: What the user asked for.
+        context: What passes may know.
+        records: Where latencies are kept.
+        say: Told of each stage.
+
+    Raises:
+        PassError: A pass breaks the model.
+        VerifyError: A pass or a backend changes the answer.
+        BackendError: No backend holds the model.
+        PackageError: The package is over the platform's limits.
+    """
+    began = time.perf_counter()
+    verifier = VerifyingObserver(inputs)
+    passes = PassManager(parse_pipeline(options.passes), (verifier,)).run(model, context)
+    rewritten = time.perf_counter()
+    say(
+        f"passes: {passes[0].nodes_before} nodes to {passes[-1].nodes_after}"
+        if passes
+        else "passes: none"
+    )
+    with tempfile.TemporaryDirectory(prefix="suture-build-") as folder:
+        trial = _Trial(model, inputs, expected, target, Path(folder), options)
+        trial.compile(say)
+        compiled_at = time.perf_counter()
+        timings = measure(trial.runs, inputs, rounds=options.rounds)
+        chosen, reason = decide(timings, trial.failures, options.backend)
+        say(f"backend: {chosen}, {reason}")
+        attempts = tuple(trial.attempt(name, timings) for name in trial.tried)
+        records.add_latencies(
+            LatencyRecord(
+                subject=identity.version,
+                backend=attempt.backend,
+                target=target.name,
+                threads=target.threads,
+                work=work(model),
+                median_ms=attempt.median_ms,
+                p95_ms=attempt.p95_ms,
+            )
+            for attempt in attempts
+            if attempt.median_ms is not None and attempt.p95_ms is not None
+        )
+        measured_at = time.perf_counter()
+        package = assemble(
+            trial.compiled[chosen],
+            model,
+            identity,
+            target,
+            examples={name: array.shape for name, array in inputs.items()},
+        )
+        written = write_package(package, out)
+    say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
+    done = time.perf_counter()
+    return Built(
+        written=written,
+        attempts=attempts,
+        reason=reason,
+        passes=passes,
+        worst_pass_error=verifier.worst,
+        seconds={
+            "passes": rewritten - began,
+            "compile": compiled_at - rewritten,
+            "measure": measured_at - compiled_at,
+            "package": done - measured_at,
+        },
+    )
+
+
+def decide(
+    timings: Timings, failures: Mapping[str, SutureError], wanted: Which
+) -> tuple[str, str]:
+    """Return the backend to ship, and why.
+
+    The faster one ships; within ``TIE`` TVM does, whose package needs no runtime library.
+    """
+    names = list(timings.rounds_ms)
+    if wanted != "auto":
+        return wanted, "as asked for"
+    if len(names) == 1:
+        (failed,) = failures
+        why = failures[failed].message
+        return names[0], f"because {failed} does not hold the model: {why}"
+    first, second = names
+    ratio = timings.ratio(first, second)
+    medians = timings.median_ms
+    told = f"{medians[first]:.3f} ms against {medians[second]:.3f} ms of {second}"
+    if ratio <= 1 / TIE:
+        return first, f"the faster one: {told}"
+    if ratio <= TIE:
+        return first, f"as fast, and smaller: {told}"
+    told = f"{medians[second]:.3f} ms against {medians[first]:.3f} ms of {first}"
+    return second, f"the faster one: {told}"
+
+
+class _Trial:
+    """What the backends make of one model."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        inputs: Arrays,
+        expected: Arrays,
+        target: Target,
+        folder: Path,
+        options: Options,
+    ) -> None:
+        self._model, self._inputs, self._expected = model, inputs, expected
+        self._target, self._folder, self._options = target, folder, options
+        self.compiled: dict[str, Compiled] = {}
+        self.runs: dict[str, Run] = {}
+        self.failures: dict[str, SutureError] = {}
+        self._seconds: dict[str, float] = {}
+        self._errors: dict[str, float] = {}
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """Names of the backends in the order they were tried."""
+        return tuple(self._seconds)
+
+    def compile(self, say: Say) -> None:
+        """Compile with every backend asked for; raise where none holds the model."""
+        for backend in backends(self._options.cache):
+            if self._options.backend in ("auto", backend.name):
+                self._compile(backend)
+                state = "does not hold the model" if backend.name in self.failures else "done"
+                say(f"compile with {backend.name}: {state}")
+        if not self.compiled:
+            raise self._none()
+
+    def _compile(self, backend: Backend) -> None:
+        began = time.perf_counter()
+        try:
+            made = backend.compile(
+                self._model.clone(), self._target, self._folder / backend.name
+            )
+            run = backend.load(made, self._model, threads=self._target.threads)
+            answers = run(self._inputs)
+        except BackendError as error:
+            self.failures[backend.name] = error
+        else:
+            assert_equal(self._expected, answers, what=f"backend {backend.name}")
+            self._errors[backend.name] = max_abs_error(self._expected, answers)
+            self.compiled[backend.name], self.runs[backend.name] = made, run
+        self._seconds[backend.name] = time.perf_counter() - began
+
+    def _none(self) -> BackendError:
+        if len(self.failures) == 1:
+            (error,) = self.failures.values()
+            return BackendError(error.message, at=error.at, hint=error.hint)
+        told = "\n  ".join(f"{name}: {error}" for name, error in self.failures.items())
+        first = next(iter(self.failures.values()))
+        return BackendError(
+            f"no backend holds the model\n  {told}",
+            at=first.at or Location("model"),
+            hint="replace the operator, or export the model again",
+        )
+
+    def attempt(self, name: str, timings: Timings) -> Attempt:
+        """Return what is known of one backend."""
+        if name in self.failures:
+            return Attempt(
+                backend=name,
+                median_ms=None,
+                p95_ms=None,
+                max_abs_err=None,
+                seconds=self._seconds[name],
+                notes=(str(self.failures[name]),),
+            )
+        compiled = self.compiled[name]
+        return Attempt(
+            backend=name,
+            median_ms=timings.median_ms[name],
+            p95_ms=float(np.percentile(timings.rounds_ms[name], 95)),
+            max_abs_err=self._errors[name],
+            seconds=self._seconds[name],
+            notes=compiled.notes,
+            kernels=profile_kernels(compiled, self.runs[name], self._inputs),
+        )

@@ -1,0 +1,221 @@
+"""The main job: a task or a model to packages and a report."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from suture.codegen.archive import written_beside
+from suture.codegen.package import Identity, deployment
+from suture.compiler.component import Port
+from suture.compiler.cost.records import Records
+from suture.compiler.inspect import read_ports
+from suture.compiler.link import OUTPUT
+from suture.compiler.model import bind_symbols, free_symbols, load_model, model_bytes
+from suture.compiler.plan.base import INPUT
+from suture.compiler.plan.execute import Executor
+from suture.compiler.target import Target
+from suture.compiler.task import Limits, Task
+from suture.compiler.verify import Arrays, run_reference, seeded_inputs
+from suture.driver.building import Built, Options, Say, build
+from suture.driver.planning import Planned, plan_task
+from suture.errors import Location, ModelError, PackageError, RequestError
+from suture.passes.base import PassContext
+
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compilation:
+    """Packages and how they came about.
+
+    Attributes:
+        name: The task's or the model's name.
+        planned: How the plan was found, or None for a model without a task.
+        built: One for each target.
+        seconds: Time by phase, planning included.
+    """
+
+    name: str
+    planned: Planned | None
+    built: tuple[Built, ...]
+    seconds: Mapping[str, float]
+
+
+def compile_task(
+    task: Task,
+    request: Path | None,
+    out: Path,
+    *,
+    options: Options,
+    records: Records,
+    say: Say,
+) -> Compilation:
+    """Plan a task and build the chosen plan for every target.
+
+    Raises:
+        SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
+    """
+    began = time.perf_counter()
+    planned = plan_task(task, request, records=records, say=say)
+    plan = planned.chosen.estimate.plan
+    say(f"plan: {plan.name}")
+    executor = Executor(planned.components, planned.entry, [planned.sample])
+    expected = {OUTPUT: executor.run(plan)[0]}
+    seconds = {"plan": time.perf_counter() - began}
+    built = []
+    for target in task.targets:
+        each = build(
+            planned.model.clone(),
+            {INPUT: planned.sample},
+            expected,
+            Identity(
+                name=task.name,
+                version=plan.digest[:12],
+                plan=(plan.name, plan.digest),
+                entry=planned.entry,
+            ),
+            target,
+            out,
+            options=options,
+            context=PassContext(target=target, profile=planned.profile),
+            records=records,
+            say=say,
+        )
+        check_limits(each, task.limits, str(task.path))
+        built.append(each)
+    return _finish(task.name, planned, built, seconds, out)
+
+
+def compile_model(
+    path: Path,
+    targets: Sequence[Target],
+    out: Path,
+    *,
+    bind: Mapping[str, int],
+    inputs: Path | None,
+    options: Options,
+    records: Records,
+    say: Say,
+) -> Compilation:
+    """Package one model with no task.
+
+    Args:
+        path: The ONNX file.
+        targets: Where it will run.
+        out: Folder of the archives.
+        bind: Sizes of free dimensions.
+        inputs: An ``.npz`` of inputs by name, or an ``.npy`` of the only one, to verify and
+            time with; without it, seeded numbers.
+        options: What the user asked for.
+        records: Where latencies are kept.
+        say: Told of each stage.
+    """
+    began = time.perf_counter()
+    model = load_model(path)
+    _bind(model, bind, path)
+    given = read_inputs(inputs, model) if inputs else None
+    feed: Arrays = given or seeded_inputs(model, np.random.default_rng(SEED))
+    expected = run_reference(model, feed)
+    version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+    seconds = {"load": time.perf_counter() - began}
+    built = [
+        build(
+            model.clone(),
+            feed,
+            expected,
+            Identity(name=name, version=version),
+            target,
+            out,
+            options=options,
+            context=PassContext(target=target),
+            records=records,
+            say=say,
+        )
+        for target in targets
+    ]
+    return _finish(name, None, built, seconds, out)
+
+
+def check_limits(built: Built, limits: Limits, task: str) -> None:
+    """Raise ``PackageError`` where a package is larger than the task allows."""
+    size = built.written.nbytes / 2**20
+    if limits.package_mb is not None and size > limits.package_mb:
+        built.written.path.unlink()
+        raise PackageError(
+            f"package_mb = {limits.package_mb:g} is missed: the package of the backend "
+            f"{built.written.package.backend} has {size:.1f} MB",
+            at=Location(task, "limits.package_mb"),
+            hint="relax package_mb, or force the smaller backend with --backend tvm",
+        )
+
+
+def read_inputs(path: Path, model: ir.Model) -> dict[str, npt.NDArray[Any]]:
+    """Return the inputs in an ``.npz`` or ``.npy`` file, each checked against its port.
+
+    Raises:
+        RequestError: The file is not readable, or lacks an input, or one does not fit.
+    """
+    ports = read_ports(tuple(model.graph.inputs))
+    at = Location(str(path))
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = dict(loaded) if hasattr(loaded, "files") else {ports[0].name: loaded}
+    except (OSError, ValueError, EOFError) as error:
+        raise RequestError(
+            f"not readable inputs: {error}", at=at, hint="give a .npy or .npz file"
+        ) from error
+    return {port.name: _fitting(port, arrays, at) for port in ports}
+
+
+def _fitting(
+    port: Port, arrays: Mapping[str, npt.NDArray[Any]], at: Location
+) -> npt.NDArray[Any]:
+    if port.name not in arrays:
+        raise RequestError(f"input {port.name!r} is missing in it", at=at)
+    array = arrays[port.name]
+    if array.dtype != port.dtype:
+        raise RequestError(f"{port.name} is {array.dtype}, not {port.dtype}", at=at)
+    port.bound(array.shape)
+    return array
+
+
+def _bind(model: ir.Model, sizes: Mapping[str, int], path: Path) -> None:
+    """Fix free dimensions, and raise where one is named that is not there."""
+    free = free_symbols(model)
+    unknown = [name for name in sizes if name not in free]
+    if unknown:
+        raise ModelError(
+            f"no dimension {unknown[0]!r} is free",
+            at=Location(str(path), "--bind"),
+            hint=f"free are: {', '.join(free) or 'none'}",
+        )
+    if sizes:
+        bind_symbols(model, sizes)
+
+
+def _finish(
+    name: str,
+    planned: Planned | None,
+    built: Sequence[Built],
+    seconds: dict[str, float],
+    out: Path,
+) -> Compilation:
+    """Write the deployment beside the packages and add the times up."""
+    for each in built:
+        suffix = "" if len(built) == 1 else f"-{each.written.package.target.name}"
+        with written_beside(out / f"serverless{suffix}.yml") as partial:
+            partial.write_text(deployment(each.written), encoding="utf-8")
+        for phase, spent in each.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + spent
+    return Compilation(name=name, planned=planned, built=tuple(built), seconds=seconds)
