@@ -53,6 +53,14 @@ class Profiles(Protocol):
         """Run once; return the nanoseconds of each kernel call, in order."""
 
 
+@runtime_checkable
+class Traces(Protocol):
+    """A program that knows only when it runs which kernels it has."""
+
+    def trace(self, inputs: Mapping[str, Array], *, rounds: int) -> tuple[Kernel, ...]:
+        """Run; return the kernels with their median times."""
+
+
 def measure(
     runs: Mapping[str, Run], inputs: Mapping[str, Array], *, rounds: int = 21, warmup: int = 3
 ) -> Timings:
@@ -99,6 +107,8 @@ def profile_kernels(
         rounds: Timed runs, at least 1.
         warmup: Runs before those, not timed.
     """
+    if isinstance(run, Traces):
+        return run.trace(inputs, rounds=rounds)
     if not isinstance(run, Profiles):
         return compiled.kernels
     samples = [run.profile(inputs) for _ in range(warmup + rounds)][warmup:]

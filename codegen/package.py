@@ -68,16 +68,24 @@ class Written:
     """A package on disk.
 
     Attributes:
-        package: What was written.
+        name: As the package's.
+        target: As the package's.
+        backend: As the package's.
+        python: As the package's.
         path: The archive.
         digest: Its SHA-256.
         nbytes: Its size.
+        unzipped_bytes: Size of what is in it.
     """
 
-    package: Package
+    name: str
+    target: Target
+    backend: str
+    python: str
     path: Path
     digest: str
     nbytes: int
+    unzipped_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,25 +177,33 @@ def write_package(package: Package, folder: Path) -> Written:
     except PackageError:
         path.unlink()
         raise
-    return Written(package=package, path=path, digest=digest, nbytes=nbytes)
+    return Written(
+        name=package.name,
+        target=package.target,
+        backend=package.backend,
+        python=package.python,
+        path=path,
+        digest=digest,
+        nbytes=nbytes,
+        unzipped_bytes=package.unzipped_bytes,
+    )
 
 
 def deployment(written: Written) -> str:
     """Return ``serverless.yml`` for a package that lies beside it."""
-    package = written.package
     architectures = {"x86_64": "x86_64", "aarch64": "arm64"}
     return render(
-        package.target.provider,
+        written.target.provider,
         "serverless.yml",
-        service=f"suture-{package.name}",
-        function=package.name,
+        service=f"suture-{written.name}",
+        function=written.name,
         artifact=written.path.name,
-        runtime=package.python,
+        runtime=written.python,
         handler=HANDLER,
-        architecture=architectures[package.target.arch],
-        memory_mb=package.target.memory_mb,
+        architecture=architectures[written.target.arch],
+        memory_mb=written.target.memory_mb,
         timeout_s=TIMEOUT_S,
-        description=f"{package.name}, made by suture with the backend {package.backend}",
+        description=f"{written.name}, made by suture with the backend {written.backend}",
     )
 
 

@@ -12,7 +12,11 @@ from suture.errors import BackendError, Location
 
 
 def open_session(
-    source: ir.Model | Path, *, threads: int = 1, optimize: bool = True
+    source: ir.Model | Path,
+    *,
+    threads: int = 1,
+    optimize: bool = True,
+    trace: Path | None = None,
 ) -> ort.InferenceSession:
     """Return a session with one thread between operators.
 
@@ -20,6 +24,7 @@ def open_session(
         source: A model, or a file; only a file may have data beside it.
         threads: Threads within an operator; 0 takes every core.
         optimize: Whether ONNX Runtime may rewrite the graph.
+        trace: Where its profiler writes, with a suffix; None keeps it off.
 
     Raises:
         BackendError: ONNX Runtime does not take the model.
@@ -29,6 +34,9 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if trace is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(trace)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if isinstance(source, Path):

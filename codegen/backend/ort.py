@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import statistics
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,7 +16,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 import onnxruntime
 
-from suture.codegen.backend.base import Array, Compiled, Kernel, Run
+from suture.codegen.backend.base import Array, Compiled, Kernel
 from suture.codegen.isolate import find_node
 from suture.compiler.model import infer_shapes, model_bytes
 from suture.compiler.session import open_session
@@ -64,19 +67,52 @@ class OrtBackend:
             notes=(f"ONNX Runtime {version('onnxruntime')}",),
         )
 
-    def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> Run:
+    def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> OrtProgram:
         """Return a session on the compiled model as a function.
 
         Raises:
             BackendError: ONNX Runtime cannot load it.
         """
-        session = open_session(compiled.files[MODEL], threads=threads)
-        names = [output.name for output in session.get_outputs()]
+        return OrtProgram(compiled.files[MODEL], threads)
 
-        def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
-        return run
+class OrtProgram:
+    """Runs a model file in ONNX Runtime.
+
+    Args:
+        path: The model.
+        threads: Threads within an operator.
+
+    Raises:
+        BackendError: ONNX Runtime does not take the model.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._path, self._threads = path, threads
+        self._session = open_session(path, threads=threads)
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once."""
+        values = self._session.run(self._names, dict(inputs))
+        return dict(zip(self._names, values, strict=True))
+
+    def trace(self, inputs: Mapping[str, Array], *, rounds: int) -> tuple[Kernel, ...]:
+        """Run a few times with ONNX Runtime's profiler on; return its nodes with medians."""
+        times: dict[tuple[str, str], list[float]] = {}
+        with tempfile.TemporaryDirectory(prefix="suture-trace-") as folder:
+            session = open_session(self._path, threads=self._threads, trace=Path(folder) / "t")
+            for _ in range(rounds):
+                session.run(self._names, dict(inputs))
+            events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+                name = event["name"].removesuffix("_kernel_time")
+                times.setdefault((name, event["args"]["op_name"]), []).append(event["dur"])
+        return tuple(
+            Kernel(name=name, op=op, microseconds=float(statistics.median(spent)))
+            for (name, op), spent in times.items()
+        )
 
 
 def write_model(model: ir.Model, workdir: Path, weight_bytes: int) -> dict[str, Path]:

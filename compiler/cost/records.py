@@ -178,7 +178,10 @@ class Records:
             store.execute("INSERT OR REPLACE INTO accuracy VALUES (?, ?, ?, ?, ?)", row)
 
     def add_episodes(self, task: str, episodes: Iterable[Episode]) -> int:
-        """Store answered requests; return how many were new."""
+        """Store answered requests; return how many were new.
+
+        One that is there gets its label, if it comes with one now.
+        """
         rows = [
             (
                 task,
@@ -192,10 +195,17 @@ class Records:
             )
             for e in episodes
         ]
+        count = "SELECT count(*) FROM episode"
         with self._open() as store:
-            before = store.total_changes
-            store.executemany(f"INSERT OR IGNORE INTO episode VALUES (?{', ?' * 7})", rows)
-            return store.total_changes - before
+            (before,) = store.execute(count).fetchone()
+            store.executemany(
+                f"INSERT INTO episode VALUES (?{', ?' * 7}) ON CONFLICT DO UPDATE SET"
+                " reward = excluded.reward, labelled = 1"
+                " WHERE excluded.labelled > episode.labelled",
+                rows,
+            )
+            (after,) = store.execute(count).fetchone()
+        return int(after - before)
 
     def episodes(self, task: str) -> list[Episode]:
         """Return every answered request of a task, in the order of arrival."""

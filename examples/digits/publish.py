@@ -1,4 +1,4 @@
-"""Put the trained models into ``library/`` as components, with ports, metrics and origin.
+"""Put the trained models into ``library/`` as components, and two requests beside it.
 
     python examples/digits/publish.py
 
@@ -11,6 +11,9 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from suture.compiler.component import Component, Metric, Port
 from suture.compiler.library import Library, describe
@@ -54,13 +57,23 @@ def component(path: Path, metrics: dict[str, dict[str, float]]) -> Component:
     return replace(described, inputs=(image(entry),), outputs=(answer,))
 
 
+def write_samples() -> None:
+    """Write one clean and one spoilt digit of the evaluation set as image files."""
+    data = np.load(HERE / "eval.npz")
+    for name, condition in (("clean", "clean"), ("spoilt", "noisy_rotated")):
+        first = int(np.flatnonzero(data["conditions"] == condition)[0])
+        Image.fromarray(data["inputs"][first]).save(HERE / f"{name}.png")
+        print(f"{name}.png: a {data['labels'][first]}")
+
+
 def main() -> None:
-    """Write the library anew."""
+    """Write the library and the samples anew."""
     metrics = json.loads((MODELS / "metrics.json").read_text("utf-8"))
     shutil.rmtree(LIBRARY, ignore_errors=True)
     for path in sorted(MODELS.glob("*.onnx")):
         added = Library(LIBRARY).add(component(path, metrics[path.stem]))
         print(f"{added.ref}: {added.path.stat().st_size} bytes")
+    write_samples()
 
 
 if __name__ == "__main__":

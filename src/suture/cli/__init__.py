@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import click
 from rich.console import Console
 
 from suture import __version__
-from suture.cli.building import compile_, invoke
-from suture.cli.learning import learn
-from suture.cli.library import library
-from suture.cli.listing import passes, policies, targets
-from suture.cli.planning import analyze, plan
 from suture.errors import SutureError
 
 INTERRUPTED = 130
 
+COMMANDS = {
+    "library": ("library", "library"),
+    "analyze": ("planning", "analyze"),
+    "plan": ("planning", "plan"),
+    "compile": ("building", "compile_"),
+    "invoke": ("building", "invoke"),
+    "learn": ("learning", "learn"),
+    "passes": ("listing", "passes"),
+    "targets": ("listing", "targets"),
+    "policies": ("listing", "policies"),
+}
+"""Command → module of this package and name in it."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands, each imported when it is asked for: compilers are slow to import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"suture.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="suture")
 def suture() -> None:
     """Stitch small ONNX components into one optimised serverless program.
 
     Example: suture compile examples/digits/task.toml -o out
     """
-
-
-for command in (library, analyze, plan, compile_, invoke, learn, passes, targets, policies):
-    suture.add_command(command)
 
 
 def main() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
+
+PIPE_WIDTH = 240
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,29 @@ class Output:
     Attributes:
         json: Whether stdout carries one JSON document and nothing else.
         console: Standard output.
-        notes: Standard error, for progress.
+        notes: Standard error, for what happens on the way.
     """
 
     json: bool = False
-    console: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
-    notes: Console = field(
-        default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False)
-    )
+    console: Console = field(default_factory=lambda: _console(stderr=False))
+    notes: Console = field(default_factory=lambda: _console(stderr=True))
 
-    def say(self, line: str) -> None:
-        """Tell of progress, on standard error."""
-        self.notes.print(line, style="dim", markup=False)
+    @contextmanager
+    def progress(self, *, total: int) -> Iterator[Callable[[str], None]]:
+        """Yield a function to tell of each of ``total`` stages with, on standard error.
+
+        A bar on a terminal, plain lines elsewhere.
+        """
+        if not self.notes.is_terminal:
+            yield lambda line: self.notes.print(line, markup=False)
+            return
+        with Progress(console=self.notes, transient=True) as bar:
+            stages = bar.add_task("starting", total=total)
+
+            def say(line: str) -> None:
+                bar.update(stages, advance=1, description=line.replace("[", r"\["))
+
+            yield say
 
     def emit(self, document: Mapping[str, Any], show: Callable[[], None]) -> None:
         """Print the document as JSON, or let ``show`` print it for people."""
@@ -54,6 +69,14 @@ class Output:
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         self.console.print(table)
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console that breaks lines on a terminal only."""
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
 
 
 def _cell(value: object) -> str:

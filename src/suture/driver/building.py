@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from suture.codegen.backend import backends
 from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
+from suture.codegen.backend.registry import backends
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Written, assemble, write_package
 from suture.compiler.cost.records import LatencyRecord, Records
@@ -96,7 +96,7 @@ class Built:
     @property
     def shipped(self) -> Attempt:
         """The attempt that is in the package."""
-        name = self.written.package.backend
+        name = self.written.backend
         return next(a for a in self.attempts if a.backend == name)
 
 

@@ -154,7 +154,7 @@ def check_limits(built: Built, limits: Limits, task: str) -> None:
         built.written.path.unlink()
         raise PackageError(
             f"package_mb = {limits.package_mb:g} is missed: the package of the backend "
-            f"{built.written.package.backend} has {size:.1f} MB",
+            f"{built.written.backend} has {size:.1f} MB",
             at=Location(task, "limits.package_mb"),
             hint="relax package_mb, or force the smaller backend with --backend tvm",
         )
@@ -213,7 +213,7 @@ def _finish(
 ) -> Compilation:
     """Write the deployment beside the packages and add the times up."""
     for each in built:
-        suffix = "" if len(built) == 1 else f"-{each.written.package.target.name}"
+        suffix = "" if len(built) == 1 else f"-{each.written.target.name}"
         with written_beside(out / f"serverless{suffix}.yml") as partial:
             partial.write_text(deployment(each.written), encoding="utf-8")
         for phase, spent in each.seconds.items():

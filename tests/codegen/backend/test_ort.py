@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from suture.codegen.backend import backends
 from suture.codegen.backend.ort import OrtBackend
+from suture.codegen.backend.registry import backends
 from suture.errors import BackendError
 
 

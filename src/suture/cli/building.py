@@ -1,0 +1,202 @@
+"""``suture compile`` and ``suture invoke``."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from suture.cli.options import cache, records_of, request
+from suture.cli.output import Output, speaking
+from suture.codegen.invoke import invoke as invoke_package
+from suture.codegen.invoke import read_model
+from suture.codegen.request import arrays, file_event, random_event
+from suture.compiler.target import Target, find_target
+from suture.compiler.task import read_task
+from suture.driver.building import Options, Which
+from suture.driver.compiling import compile_model, compile_task
+from suture.driver.report import compile_document, write_report
+from suture.errors import InvokeError, Location, ModelError, RequestError
+
+DEFAULT_TARGET = "lambda-x86_64"
+MOST_SHOWN = 20
+
+
+@click.command("compile")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("-o", "--out", "folder", required=True, type=click.Path(path_type=Path))
+@click.option("--target", "targets", multiple=True, help="In place of the task's.")
+@click.option("--runtime", type=click.Choice(["python"]), default="python", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["auto", "tvm", "ort"]), default="auto", show_default=True
+)
+@click.option(
+    "--passes", default="exact", show_default=True, help="A pipeline's text or name."
+)
+@click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+@request
+@cache
+@speaking
+def compile_(
+    out: Output,
+    source: Path,
+    folder: Path,
+    targets: tuple[str, ...],
+    runtime: str,
+    backend: Which,
+    passes: str,
+    bind: tuple[str, ...],
+    request: Path | None,
+    cache: Path,
+) -> None:
+    """Build deployable packages of SOURCE, a task.toml or one model.onnx, with a report.
+
+    Example: suture compile examples/digits/task.toml -o out
+    """
+    options = Options(cache=cache, passes=passes, backend=backend)
+    records = records_of(cache)
+    chosen = tuple(map(find_target, targets))
+    with out.progress(total=9 if source.suffix == ".toml" else 5) as say:
+        if source.suffix == ".toml":
+            if bind:
+                raise RequestError("a task binds its own input", at=Location("--bind"))
+            task = read_task(source)
+            if chosen:
+                task = dataclasses.replace(task, targets=chosen)
+            done = compile_task(
+                task, request, folder, options=options, records=records, say=say
+            )
+        elif source.suffix == ".onnx":
+            default: tuple[Target, ...] = (find_target(DEFAULT_TARGET),)
+            done = compile_model(
+                source,
+                chosen or default,
+                folder,
+                bind=read_sizes(bind),
+                inputs=request,
+                options=options,
+                records=records,
+                say=say,
+            )
+        else:
+            raise ModelError(
+                "neither a task.toml nor a model.onnx",
+                at=Location(str(source)),
+                hint="suture compile --help shows an example",
+            )
+        document = compile_document(done)
+        pages = write_report(done, folder)
+
+    def show() -> None:
+        if done.planned:
+            out.line(f"plan     {done.planned.chosen.estimate.plan.name}")
+        for built in done.built:
+            shipped, package = built.shipped, built.written
+            out.line(f"backend  {shipped.backend}: {built.reason}")
+            out.line(
+                f"package  {built.written.path}  {built.written.nbytes:,} bytes "
+                f"({package.unzipped_bytes:,} unpacked)"
+            )
+            out.line(
+                f"answers  {shipped.median_ms:.3f} ms, largest difference from the reference "
+                f"{shipped.max_abs_err:.1e}"
+            )
+        out.line(f"report   {pages}")
+
+    out.emit(document, show)
+
+
+def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
+    """Read ``DIMENSION=SIZE``."""
+    sizes = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise RequestError(
+                "a size is written DIMENSION=SIZE",
+                at=Location("--bind", text),
+                hint="for example: --bind batch=1",
+            )
+        sizes[name] = int(size)
+    return sizes
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@request
+@click.option("--cold", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--warm", type=click.IntRange(min=0), default=20, show_default=True)
+@click.option("--memory-mb", type=click.IntRange(128, 10240), default=1769, show_default=True)
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="Append the function's telemetry here."
+)
+@speaking
+def invoke(
+    out: Output,
+    package: Path,
+    request: Path | None,
+    cold: int,
+    warm: int,
+    memory_mb: int,
+    log: Path | None,
+) -> None:
+    """Run PACKAGE under a local Lambda Runtime API and call it.
+
+    Without --input, the request is seeded random numbers that fit the ports.
+
+    Example: suture invoke out/digits-lambda-x86_64.zip --input examples/digits/noisy.png
+    """
+    model = read_model(package)
+    event = file_event(request, model) if request else random_event(model)
+    result = invoke_package(package, event, cold=cold, warm=warm, memory_mb=memory_mb)
+    if isinstance(result.output, dict) and "error" in result.output:
+        raise InvokeError(
+            f"the package refuses the request: {result.output['error']}",
+            at=Location(str(package)),
+        )
+    if log:
+        _append(log, result.telemetry)
+    document = {
+        "output": result.output,
+        "ready_ms": list(result.ready_ms),
+        "cold_ms": list(result.cold_ms),
+        "warm_ms": list(result.warm_ms),
+        "max_rss_bytes": result.max_rss_bytes,
+    }
+
+    def show() -> None:
+        if isinstance(result.output, dict) and "outputs" in result.output:
+            for name, array in arrays(result.output).items():
+                out.line(f"{name}  {array.dtype}{list(array.shape)}  {_summary(array)}")
+        else:
+            out.line(f"output  {result.output}")
+        out.line(f"ready   {statistics.median(result.ready_ms):.1f} ms (median of {cold})")
+        out.line(f"cold    {statistics.median(result.cold_ms):.1f} ms to the first answer")
+        if result.warm_ms:
+            out.line(f"warm    {statistics.median(result.warm_ms):.2f} ms (median of {warm})")
+        out.line(f"memory  {result.max_rss_bytes / 1e6:.1f} MB at most")
+
+    out.emit(document, show)
+
+
+def _append(log: Path, lines: tuple[str, ...]) -> None:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{line}\n" for line in lines)
+    except OSError as error:
+        raise InvokeError(
+            f"the log cannot be written: {error.strerror}", at=Location(str(log))
+        ) from error
+
+
+def _summary(array: np.ndarray[Any, Any]) -> str:
+    flat = array.reshape(-1)
+    if flat.size <= MOST_SHOWN:
+        best = f", the greatest at {int(flat.argmax())}" if flat.size > 1 else ""
+        return " ".join(f"{value:.4g}" for value in flat) + best
+    return f"from {flat.min():.4g} to {flat.max():.4g}"
