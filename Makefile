@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup ## analyse, plan, compile and invoke on real handwritten digits
-	$(BIN)/suture --version
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/digits/demo.sh out
 
 test: setup ## all tests
 	$(BIN)/pytest

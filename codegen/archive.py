@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -101,7 +102,7 @@ def extract(path: Path, folder: Path, *, most: int = MAX_UNZIPPED_BYTES) -> None
                 target.chmod(entry.external_attr >> 16 & 0o777 or 0o644)
     except FileNotFoundError:
         raise PackageError("no such file", at=at) from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
         raise PackageError(
             f"not a readable package: {error}", at=at, hint="build it again: suture compile"
         ) from error

@@ -192,7 +192,7 @@ class _Process:
         try:
             self.ready_ms = self.since_exec_ms(self._wait("next").at)
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
         return self
 

@@ -28,9 +28,8 @@ class FoldConstants(GraphPass):
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Fold, then make every remaining Constant node an initializer."""
-        before = {node: note(node, "all inputs are constant") for node in model.graph}
+        before = {node: note(node, _reason(node)) for node in model.graph}
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        lifted = set(model.graph)
         logger = logging.getLogger("onnxscript.optimizer")
         level = logger.level
         logger.setLevel(logging.ERROR)
@@ -42,7 +41,11 @@ class FoldConstants(GraphPass):
             logger.setLevel(level)
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         left = set(model.graph)
-        made = tuple(
-            made for node, made in before.items() if node in lifted and node not in left
-        )
+        made = tuple(made for node, made in before.items() if node not in left)
         return PassResult(model, made=made)
+
+
+def _reason(node: ir.Node) -> str:
+    return (
+        "becomes an initializer" if node.op_type == "Constant" else "all inputs are constant"
+    )

@@ -36,8 +36,15 @@ def read_event(event):
     context = event.get("requestContext") if isinstance(event, dict) else None
     if not isinstance(context, dict) or "http" not in context:
         return Call(event, http=False, method="POST", path="/", headers={}, body=None)
-    body = event.get("body") or ""
-    headers = {str(k).lower(): str(v) for k, v in (event.get("headers") or {}).items()}
+    body, headers = event.get("body") or "", event.get("headers") or {}
+    for name, part, kind in (
+        ("requestContext.http", context["http"], dict),
+        ("headers", headers, dict),
+        ("body", body, str),
+    ):
+        if not isinstance(part, kind):
+            raise ProtocolError(f"{name} of the event is not of type {kind.__name__}")
+    headers = {str(key).lower(): str(value) for key, value in headers.items()}
     return Call(
         event,
         http=True,

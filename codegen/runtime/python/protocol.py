@@ -14,6 +14,7 @@ import struct
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_RANK = 16
+MAX_FP32 = 3.4028235677973366e38  # half a step above the greatest float32
 
 CODES = {
     "BOOL": "?",
@@ -203,6 +204,8 @@ def _pack(name, values, datatype):
         )
     if datatype[0] == "F" and not all(map(math.isfinite, values)):
         raise ProtocolError(f"input {name!r}: the data holds a number that is not finite")
+    if datatype == "FP32" and any(abs(value) > MAX_FP32 for value in values):
+        raise ProtocolError(f"input {name!r}: a number is out of range of FP32")
     code = CODES[datatype]
     try:
         if code in "?e":
@@ -226,7 +229,10 @@ def _wanted(document, parameters, names):
         if name not in names:
             raise ProtocolError(f"unknown output {name!r}; the model has {', '.join(names)}")
         wanted.append(name)
-        choice = (entry.get("parameters") or {}).get("binary_data")
+        options = entry.get("parameters") or {}
+        if not isinstance(options, dict):
+            raise ProtocolError(f'"parameters" of output {name!r} is not an object')
+        choice = options.get("binary_data")
         if choice is True:
             binary.add(name)
         elif choice is False:

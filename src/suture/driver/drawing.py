@@ -50,7 +50,7 @@ def draw_plan(plan: Plan) -> str:
             f'<text x="{x + BOX_W / 2}" y="{y + (18 if detail else 27)}">'
             f"{escape(_short(name))}</text>"
             f'<text class="small" x="{x + BOX_W / 2}" y="{y + 34}">'
-            f"{escape(_short(detail, 22))}</text></g>"
+            f"{escape(_short(detail, 20))}</text></g>"
         )
     return "".join([*parts, "</svg>"])
 
@@ -61,7 +61,7 @@ def draw_front(weighed: Sequence[Weighed]) -> str:
     low, high = min(x for x, _ in points) * 0.85, max(x for x, _ in points) * 1.15
     bottom, top = min(y for _, y in points), max(y for _, y in points)
     margin = max((top - bottom) * 0.06, 0.005)
-    bottom, top = bottom - margin, top + margin
+    bottom, top = max(0.0, bottom - margin), min(1.0, top + margin)
 
     def place(latency: float, accuracy: float) -> tuple[float, float]:
         across = math.log(latency / low) / math.log(high / low)
