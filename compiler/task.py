@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,13 @@ class TaskFile(_Strict):
     objective: Objective = Objective()
     limits: Limits = Limits()
     target: tuple[TargetEntry, ...] = (TargetEntry(name="lambda-x86_64"),)
+
+
+def task_schema() -> str:
+    """Return the JSON Schema of a task.toml, as published in docs."""
+    schema = TaskFile.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
