@@ -93,7 +93,7 @@ def max_abs_error(expected: Arrays, actual: Arrays) -> float:
     for name, want in expected.items():
         if want.size:
             got = np.asarray(actual[name], np.float64)
-            gap = np.abs(got - np.asarray(want, np.float64))
+            gap = np.asarray(np.abs(got - np.asarray(want, np.float64)))
             gap[np.isnan(got) & np.isnan(want)] = 0
             gap[got == want] = 0
             worst = max(worst, float(np.where(np.isnan(gap), np.inf, gap).max()))
@@ -124,7 +124,7 @@ def assert_equal(expected: Arrays, actual: Arrays, *, what: str, rtol: float = R
         finite = np.abs(want[np.isfinite(want)]) if not exact else np.zeros(0)
         scale = max(float(finite.max()) if finite.size else 0.0, 1e-6)
         with np.errstate(invalid="ignore"):
-            gap = np.abs(got.astype(np.float64) - want.astype(np.float64)) / scale
+            gap = np.asarray(np.abs(got.astype(np.float64) - want.astype(np.float64)) / scale)
         gap[got == want] = 0
         if not exact:
             gap[np.isnan(got) & np.isnan(want)] = 0

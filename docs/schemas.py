@@ -1,6 +1,6 @@
 """Write the JSON Schemas of component.toml and task.toml beside this file.
 
-    .venv/bin/python docs/schemas.py
+.venv/bin/python docs/schemas.py
 """
 
 from __future__ import annotations

@@ -149,7 +149,10 @@ def box_mean(plane: Plane) -> Plane:
 
 
 def otsu(plane: Plane) -> float:
-    """Return the threshold that parts the greys into the two most different classes."""
+    """Return the threshold that parts the greys into the two most different classes.
+
+    A plane of one grey has one class: the threshold is that grey.
+    """
     counts, edges = np.histogram(plane, BINS)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
@@ -157,4 +160,6 @@ def otsu(plane: Plane) -> float:
     mass = np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
+    if np.isnan(between).all():
+        return float(plane.max())
     return float(centres[int(np.nanargmax(between))])

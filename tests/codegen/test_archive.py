@@ -73,7 +73,7 @@ def test_a_link_in_an_archive(tmp_path):
 
 def test_a_bomb(tmp_path):
     write_archive(tmp_path / "bomb.zip", {"zeros": bytes(2**20)})
-    with pytest.raises(PackageError, match="1048576, 1000|unpacks to 1048576 bytes"):
+    with pytest.raises(PackageError, match="unpacks to 1048576 bytes"):
         extract(tmp_path / "bomb.zip", tmp_path / "in", most=1000)
     assert not (tmp_path / "in").exists()
 

@@ -76,7 +76,7 @@ def test_built_twice_gives_the_same_bytes(package, conv_model, tvm_backend, targ
 
 def test_over_the_platforms_limits(package, tmp_path):
     small = replace(package.target, zip_limit_bytes=1000)
-    with pytest.raises(PackageError, match="zipped is over.*libmodel.so") as caught:
+    with pytest.raises(PackageError, match=r"zipped is over.*libmodel\.so") as caught:
         write_package(replace(package, target=small), tmp_path)
     assert "--backend" in caught.value.hint
     small = replace(package.target, unzipped_limit_bytes=1000)

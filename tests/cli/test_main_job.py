@@ -1,0 +1,168 @@
+"""The road of the README on the example: analyse, plan, compile, invoke, learn."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PLAN_KEYS = {
+    "steps",
+    "accuracy",
+    "latency_ms",
+    "peak_bytes",
+    "cold_start_ms",
+    "usd_per_million",
+    "pareto",
+    "chosen",
+}
+PACKAGE_KEYS = {"path", "target", "runtime", "backend", "bytes", "unzipped_bytes", "digest"}
+PASS_KEYS = {"name", "nodes_before", "nodes_after", "made", "declined", "seconds"}
+
+
+def test_analyze(suture, digits):
+    one = suture("analyze", digits / "task.toml", digits / "spoilt.png", "--json").json
+    assert one["steps"] == ["denoise", "deskew"]
+    assert one["features"]["noise_ratio"] > 0.12
+    both = suture(
+        "analyze", digits / "task.toml", digits / "clean.png", digits / "spoilt.png", "--json"
+    ).json
+    assert [entry["steps"] for entry in both["profiles"]] == [[], ["denoise", "deskew"]]
+    told = suture("analyze", digits / "task.toml", digits / "clean.png").out
+    assert "calls for: nothing" in told
+
+
+def test_plan_differs_by_request(suture, digits):
+    chosen = {}
+    for name in ("clean", "spoilt"):
+        document = suture(
+            "plan", digits / "task.toml", "--input", digits / f"{name}.png", "--json"
+        ).json
+        assert all(set(plan) >= PLAN_KEYS for plan in document["plans"])
+        (best,) = [plan for plan in document["plans"] if plan["chosen"]]
+        assert best["pareto"]
+        assert best["reward"] == max(plan["reward"] for plan in document["plans"])
+        chosen[name] = best["name"]
+    assert chosen["clean"] != chosen["spoilt"]
+    assert "digit-denoise" in chosen["spoilt"]
+    assert "digit-deskew" in chosen["spoilt"]
+
+
+def test_plan_explains(suture, digits):
+    told = suture("plan", digits / "task.toml", "--top", "4", "--explain").out
+    assert "* digit-" in told
+    assert "the greatest reward within the limits" in told
+    assert "as good or better in everything" in told
+
+
+@pytest.fixture(scope="module")
+def compiled(cache, digits, tmp_path_factory):
+    """The spoilt digit's package, and what the command printed as JSON."""
+    out = tmp_path_factory.mktemp("out")
+    command = [
+        *(sys.executable, "-c", "from suture.cli import main; main()"),
+        *("compile", digits / "task.toml", "--input", digits / "spoilt.png"),
+        *("-o", out, "--json", "--cache", cache),
+    ]
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=False, cwd=out
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), out
+
+
+def test_compile(compiled):
+    document, out = compiled
+    (package,) = document["packages"]
+    assert set(package) >= PACKAGE_KEYS
+    assert Path(package["path"]).stat().st_size == package["bytes"] < package["unzipped_bytes"]
+    assert all(set(each) >= PASS_KEYS for each in document["passes"])
+    assert document["passes"][-1]["nodes_after"] < document["passes"][0]["nodes_before"]
+    assert document["latency_ms"] > 0
+    assert document["max_abs_err"] < 1e-4
+    assert set(document["seconds"]) == {"plan", "passes", "compile", "measure", "package"}
+    assert {each["backend"] for each in document["backends"]} == {"tvm", "ort"}
+    for each in document["backends"]:
+        assert each["kernels"]
+        assert all(kernel["microseconds"] >= 0 for kernel in each["kernels"])
+    assert document["reason"]
+    assert json.loads((out / "report.json").read_text()) == document
+    assert sorted(path.name for path in out.iterdir()) == [
+        "digits-lambda-x86_64.zip",
+        "report.html",
+        "report.json",
+        "serverless.yml",
+    ]
+
+
+def test_invoke(suture, compiled, digits, tmp_path):
+    document, _ = compiled
+    path = document["packages"][0]["path"]
+    answer = suture(
+        *("invoke", path, "--input", digits / "spoilt.png", "--cold", "2", "--warm", "3"),
+        *("--log", tmp_path / "log.jsonl", "--json"),
+    ).json
+    (output,) = answer["output"]["outputs"]
+    assert int(np.argmax(output["data"])) == 0
+    assert sum(output["data"]) == pytest.approx(1, rel=1e-5)
+    assert (len(answer["ready_ms"]), len(answer["cold_ms"]), len(answer["warm_ms"])) == (
+        2,
+        2,
+        3,
+    )
+    assert answer["max_rss_bytes"] > 2**20
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == 5
+    assert {line["bucket"] for line in lines} == {"denoise+deskew"}
+    told = suture("invoke", path, "--input", digits / "spoilt.png", "--cold", "1").out
+    assert "the greatest at 0" in told
+
+
+def test_learn(suture, compiled, digits, tmp_path):
+    path = compiled[0]["packages"][0]["path"]
+    log = tmp_path / "log.jsonl"
+    suture("invoke", path, "--input", digits / "spoilt.png", "--cold", "1", "--log", log)
+    lines = log.read_text().splitlines()
+    wrong = {"request_id": json.loads(lines[0])["request_id"], "correct": False}
+    log.write_text("\n".join([*lines, "START RequestId: 1", json.dumps(wrong)]) + "\n")
+    cache = ("--cache", tmp_path / "cache")
+    # Without the accuracy that planning records, only the checked answer can be learnt from.
+    only = suture("learn", digits / "task.toml", "--log", log, *cache, "--json").json
+    assert (only["episodes"], only["labelled"], only["skipped_lines"]) == (1, 1, 1)
+    assert only["estimate_old"] < 0
+    learned = suture(
+        *("learn", digits / "task.toml", "--log", log, "--log", log),
+        *("--policy", "epsilon-greedy{epsilon=0.2}", "-o", tmp_path / "policy.json", "--json"),
+    ).json
+    assert learned["episodes"] == learned["added"] == 21
+    assert learned["policy"]["epsilon"] == 0.2
+    assert learned["policy"] == json.loads((tmp_path / "policy.json").read_text())
+    assert 0.5 < learned["estimate_old"] < 1
+    again = suture("learn", digits / "task.toml", "--log", log, "--json").json
+    assert (again["added"], again["episodes"]) == (0, 21)
+
+
+@pytest.mark.node
+@pytest.mark.skipif(shutil.which("npx") is None, reason="npx (Node.js) is not installed")
+def test_serverless_framework_takes_the_deployment(compiled, tmp_path):
+    _, out = compiled
+    for name in ("serverless.yml", "digits-lambda-x86_64.zip"):
+        shutil.copyfile(out / name, tmp_path / name)
+    done = subprocess.run(
+        ["npx", "--yes", "osls@4.3.1", "package"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = json.loads((tmp_path / ".serverless" / "serverless-state.json").read_text())
+    resources = state["service"]["provider"]["compiledCloudFormationTemplate"]["Resources"]
+    (function,) = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
+    properties = function["Properties"]
+    assert properties["Handler"] == "suture_runtime.entry.handler"
+    assert properties["MemorySize"] == 1769
+    assert properties["Architectures"] == ["x86_64"]

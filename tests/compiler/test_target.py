@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import pytest
+
+from suture.compiler.target import GROUP, find_target, lambda_x86_64
+from suture.errors import PluginError
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "threads"), [(128, 1), (1769, 1), (3537, 1), (3538, 2), (10240, 5)]
+)
+def test_memory_buys_processors(memory_mb, threads):
+    assert lambda_x86_64().with_memory(memory_mb).threads == threads
+
+
+def test_price_of_a_million_requests():
+    """One GiB for one second is the unit of price; a request costs its own fee."""
+    target = lambda_x86_64().with_memory(1024)
+    assert target.usd_per_million(1000) == pytest.approx(0.2 + 16.6667)
+    assert target.with_memory(512).usd_per_million(10) == pytest.approx(0.2 + 0.0833335)
+    assert target.usd_per_million(0) == pytest.approx(0.2)
+
+
+def test_another_memory_size_changes_nothing_else():
+    target = lambda_x86_64()
+    assert target.with_memory(512) == replace(target, memory_mb=512)
+
+
+def test_installed_target_is_found():
+    assert find_target("lambda-x86_64") == lambda_x86_64()
+
+
+def test_unknown_target_lists_what_there_is():
+    with pytest.raises(PluginError, match="no target 'lambda-z80' is installed") as caught:
+        find_target("lambda-z80")
+    assert "lambda-x86_64" in caught.value.hint
+
+
+def test_target_of_another_distribution(install):
+    source = (
+        "from dataclasses import replace\n"
+        "from suture.compiler.target import lambda_x86_64\n"
+        "def small():\n"
+        "    return replace(lambda_x86_64(), name='small', memory_mb=128)\n"
+    )
+    install("target_small", GROUP, {"small": "target_small:small"}, source)
+    assert find_target("small").memory_mb == 128
+
+
+def test_plugin_that_makes_something_else(install):
+    install("target_odd", GROUP, {"odd": "target_odd:make"}, "def make():\n    return 'odd'\n")
+    with pytest.raises(PluginError, match="'odd' of target_odd:make is not a Target"):
+        find_target("odd")

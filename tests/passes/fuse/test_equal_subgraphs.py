@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from suture.compiler.discovery import discover, load
+from suture.errors import VerifyError
+from suture.passes.base import Note, PassContext
+from suture.passes.fuse.equal_subgraphs import MergeEqualSubgraphs
+from suture.passes.pipeline import parse_pipeline
+
+WEIGHTS = "equal weights are stored once"
+NODES = "an equal node runs already"
+W = np.arange(12, dtype=np.float32).reshape(3, 4) / 7
+
+
+def two_layers(second="Gemm(x, v)"):
+    return (
+        "g (float[2,3] x) => (float[2,4] y)"
+        f" {{ [one] a = Gemm(x, w) [two] b = {second} [add] y = Add(a, b) }}"
+    )
+
+
+def test_equal_weights_and_then_equal_nodes_are_merged(parse, check):
+    model = parse(two_layers(), w=W, v=W.copy())
+    done = check(MergeEqualSubgraphs(), model)
+    assert done.ops == ["Gemm", "Add"]
+    assert done.made == [("v", WEIGHTS), ("two", NODES)]
+    assert list(model.graph.initializers) == ["w"]
+
+
+def test_a_chain_of_equal_nodes_is_merged_to_its_end(parse, check):
+    model = parse(
+        "g (float[2,3] x) => (float[2,4] y) {"
+        " [r1] p = Relu(x) [g1] a = Gemm(p, w) [s1] c = Sigmoid(a)"
+        " [r2] q = Relu(x) [g2] b = Gemm(q, v) [s2] d = Sigmoid(b) [sub] y = Sub(c, d) }",
+        w=W,
+        v=W.copy(),
+    )
+    done = check(MergeEqualSubgraphs(), model)
+    assert done.ops == ["Relu", "Gemm", "Sigmoid", "Sub"]
+    assert done.made == [("v", WEIGHTS), ("r2", NODES), ("g2", NODES), ("s2", NODES)]
+
+
+@pytest.mark.parametrize(
+    ("second", "v"),
+    [
+        ("Gemm(x, v)", W + np.float32(1e-6)),
+        ("Gemm<alpha=0.5>(x, v)", W),
+        ("Gemm<transB=1>(x, v)", W.reshape(4, 3)),
+    ],
+    ids=["other numbers", "other attribute", "other shape"],
+)
+def test_leaves_what_is_nearly_equal(parse, check, second, v):
+    done = check(MergeEqualSubgraphs(), parse(two_layers(second), w=W, v=v.copy()))
+    assert done.ops == ["Gemm", "Gemm", "Add"]
+    assert "two" not in dict(done.made)
+
+
+def test_equal_bytes_of_another_type_are_not_equal(parse, check):
+    model = parse(
+        "g (float[2] x, int32[2] n) => (float[2] y, int32[2] m)"
+        " { y = Add(x, k) m = Add(n, j) }",
+        k=np.zeros(2, np.float32),
+        j=np.zeros(2, np.int32),
+    )
+    assert check(MergeEqualSubgraphs(), model).made == []
+
+
+def test_both_outputs_keep_their_names(parse, check):
+    text = "g (float[2] x) => (float[2] y, float[2] z) { [one] y = Exp(x) [two] z = Exp(x) }"
+    model = parse(text)
+    done = check(MergeEqualSubgraphs(), model)
+    assert done.ops == ["Exp", "Identity"]
+    assert done.made == [("two", NODES)]
+    assert [value.name for value in model.graph.outputs] == ["y", "z"]
+
+
+def test_weights_that_a_caller_can_override_stay_apart(parse, check):
+    text = two_layers().replace(" x)", " x, float[3,4] v)", 1)
+    done = check(MergeEqualSubgraphs(), parse(text, w=W, v=W.copy()))
+    assert done.ops == ["Gemm", "Gemm", "Add"]
+    assert done.made == []
+
+
+def test_random_numbers_are_drawn_twice(parse):
+    model = parse(
+        "g (float[64] x) => (float[64] y) {"
+        " a = RandomNormal<shape=[64]>() b = RandomNormal<shape=[64]>()"
+        " d = Sub(a, b) y = Add(x, d) }"
+    )
+    assert MergeEqualSubgraphs().apply(model, PassContext()).made == ()
+
+
+def test_control_flow_is_not_merged(parse, check):
+    branch = (
+        "If(c)<then_branch = {0}a () => (float[2] {0}p) {{ {0}p = Neg(x) }},"
+        " else_branch = {0}b () => (float[2] {0}q) {{ {0}q = Exp(x) }}>"
+    )
+    model = parse(
+        "g (float[2] x, bool[1] c) => (float[2] y)"
+        f" {{ s = {branch.format('s')} t = {branch.format('t')} y = Add(s, t) }}"
+    )
+    assert check(MergeEqualSubgraphs(), model).ops == ["If", "If", "Add"]
+
+
+def test_the_check_fails_a_merge_of_unequal_nodes(parse, check, monkeypatch):
+    def wrong(self, model, ctx):
+        result = right(self, model, ctx)
+        one, two = model.graph[0].outputs[0], model.graph[1].outputs[0]
+        two.replace_all_uses_with(one)
+        return type(result)(model, made=(Note(None, "nearly equal"),))
+
+    right = MergeEqualSubgraphs.apply
+    monkeypatch.setattr(MergeEqualSubgraphs, "apply", wrong)
+    with pytest.raises(VerifyError, match="of the output's magnitude"):
+        check(MergeEqualSubgraphs(), parse(two_layers(), w=W, v=W * np.float32(1.001)))
+
+
+def test_is_found_by_its_entry_point():
+    assert load(discover("suture.passes")["merge-equal-subgraphs"]) is MergeEqualSubgraphs
+    assert parse_pipeline("merge-equal-subgraphs") == (MergeEqualSubgraphs(),)

@@ -1,0 +1,183 @@
+"""Whole pipelines on random graphs and on plans of the example's library."""
+
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from suture.compiler.library import Library
+from suture.compiler.link import link
+from suture.compiler.plan.search import search
+from suture.compiler.task import read_task
+from suture.compiler.verify import assert_equivalent
+from suture.errors import VerifyError
+from suture.passes.fuse import normalization
+from suture.passes.manager import PassManager
+from suture.passes.observers import VerifyingObserver
+from suture.passes.pipeline import parse_pipeline
+
+RTOL = 1e-5
+SIZE = 8
+CHANNELS = (1, 2, 4)
+LAYERS = (
+    "conv",
+    "depthwise",
+    "twins",
+    "batch_norm",
+    "relu",
+    "max_pool",
+    "average_pool",
+    "identity",
+    "dropout",
+    "arithmetic",
+    "constant",
+    "computed",
+    "reshape",
+    "dead",
+)
+
+
+@dataclass
+class Network:
+    """A graph that grows by one layer after another; every value is ``(2, channels, 8, 8)``."""
+
+    rng: np.random.Generator
+    channels: int
+    value: str = "x"
+    nodes: list = field(default_factory=list)
+    weights: list = field(default_factory=list)
+
+    def weight(self, array):
+        name = f"w{len(self.weights)}"
+        array = np.asarray(array)
+        array = array.astype(np.float32) if array.dtype.kind == "f" else array
+        self.weights.append(onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, op, *inputs, **attributes):
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [f"v{name}"], name, **attributes))
+        return f"v{name}"
+
+    def by_channel(self, low=-1.0, high=1.0):
+        return self.rng.uniform(low, high, (self.channels, 1, 1))
+
+    def conv(self, draw, group=1):
+        kernel = draw(st.sampled_from((1, 3)))
+        inward = self.channels // group
+        outward = self.channels if group > 1 else draw(st.sampled_from(CHANNELS))
+        shape = (outward, inward, kernel, kernel)
+        inputs = [self.weight(self.rng.normal(0, (inward * kernel**2) ** -0.5, shape))]
+        if draw(st.booleans()):
+            inputs.append(self.weight(self.rng.normal(0, 0.5, outward)))
+        value = self.value
+        if kernel == 3 and draw(st.booleans()):  # padded apart, so that the Conv itself is not
+            value = self.node("Pad", value, self.weight(np.array([0, 0, 1, 1] * 2)))
+            pads = [0] * 4
+        else:
+            pads = [kernel // 2] * 4
+        self.channels = outward
+        return self.node("Conv", value, *inputs, pads=pads, group=group)
+
+    def depthwise(self, draw):
+        return self.conv(draw, group=self.channels)
+
+    def twins(self, draw):
+        """Two equal convolutions over equal weights, as two components might bring them."""
+        array = self.rng.normal(0, self.channels**-0.5, (self.channels, self.channels, 1, 1))
+        both = [self.node("Conv", self.value, self.weight(array)) for _ in range(2)]
+        return self.node(draw(st.sampled_from(("Add", "Max"))), *both)
+
+    def batch_norm(self, draw):
+        spans = ((0.5, 1.5), (-1, 1), (-0.5, 0.5), (0.5, 2))
+        numbers = [self.weight(self.rng.uniform(*span, self.channels)) for span in spans]
+        return self.node("BatchNormalization", self.value, *numbers)
+
+    def relu(self, draw):
+        return self.node("Relu", self.value)
+
+    def max_pool(self, draw):
+        return self.node("MaxPool", self.value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+    def average_pool(self, draw):
+        return self.node("AveragePool", self.value, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+
+    def identity(self, draw):
+        return self.node("Identity", self.value)
+
+    def dropout(self, draw):
+        return self.node("Dropout", self.value)
+
+    def arithmetic(self, draw):
+        op = draw(st.sampled_from(("Add", "Sub", "Mul", "Div")))
+        number = self.by_channel(0.5, 2) if draw(st.booleans()) else np.array(0.75)
+        sides = [self.value, self.weight(number)]
+        return self.node(op, *(sides if op == "Div" else draw(st.permutations(sides))))
+
+    def constant(self, draw):
+        tensor = onnx.numpy_helper.from_array(self.by_channel().astype(np.float32))
+        return self.node("Sub", self.value, self.node("Constant", value=tensor))
+
+    def computed(self, draw):
+        two = [self.weight(self.by_channel(0.5, 1)) for _ in range(2)]
+        return self.node("Mul", self.value, self.node("Add", *two))
+
+    def reshape(self, draw):
+        whole = self.node("Shape", self.value)
+        return self.node("Reshape", self.value, whole)
+
+    def dead(self, draw):
+        self.node("Exp", self.node("Relu", self.value))
+        return self.value
+
+    def model(self, outputs):
+        info = [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for name in outputs
+        ]
+        entry = helper.make_tensor_value_info("x", 1, [2, self.start, SIZE, SIZE])
+        graph = helper.make_graph(self.nodes, "random", [entry], info, self.weights)
+        proto = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+        )
+        return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
+
+
+@st.composite
+def networks(draw):
+    seed, channels = draw(st.integers(0, 2**16)), draw(st.sampled_from(CHANNELS))
+    network = Network(np.random.default_rng(seed), channels)
+    network.start = channels
+    values = []
+    for layer in draw(st.lists(st.sampled_from(LAYERS), min_size=2, max_size=9)):
+        network.value = getattr(network, layer)(draw)
+        values.append(network.value)
+    made = list(dict.fromkeys(value for value in values if value != "x"))
+    if not made:
+        made = [network.identity(draw)]
+    also = draw(st.none() | st.sampled_from(made))
+    return network.model(list(dict.fromkeys(filter(None, (made[-1], also)))))
+
+
+def inputs_of(model, seed=0):
+    shape = [int(size) for size in model.graph.inputs[0].shape]
+    return {"x": np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)}
+
+
+@settings(deadline=None, max_examples=2000)
+@given(networks())
+def test_exact_keeps_the_answer_of_a_random_network(model):
+    reference, inputs = model.clone(), inputs_of(model)
+    verifier = VerifyingObserver(inputs, rtol=RTOL)
+    records = PassManager(parse_pipeline("exact"), [verifier]).run(model)
+    assert_equivalent(reference, model, inputs, rtol=RTOL)
+    assert records[-1].nodes_after <= records[0].nodes_before
+    names = [value.name for value in reference.graph.outputs]
+    assert [value.name for value in model.graph.outputs] == names
