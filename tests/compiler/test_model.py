@@ -140,7 +140,7 @@ def test_operators_of_other_domains_are_left_to_the_backends(write, proto):
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     path.write_bytes(model.SerializeToString())
     assert load_model(path).graph[0].op_type == "Own"
-    with pytest.raises(BackendError, match="ONNX Runtime .* cannot load it"):
+    with pytest.raises(BackendError, match=r"ONNX Runtime .* cannot load it"):
         open_session(path)
 
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import onnx.parser
 import pytest
 
 from suture.compiler.component import Port
@@ -27,20 +26,17 @@ def digits():
 
 
 @pytest.fixture
-def component(tmp_path):
-    """Make a component of a graph; ``ports`` says by name what its ports are."""
-    count = iter(range(1000))
+def component(write):
+    """Make a component of a graph; ``ports`` gives by name the kinds of its ports."""
 
-    def component(name, text, *, opset=17, ports=None, **declared):
-        path = tmp_path / f"{name}-{next(count)}.onnx"
-        header = f'<ir_version: 8, opset_import: ["": {opset}]>'
-        onnx.save(onnx.parser.parse_model(f"{header} {text}"), path)
-        found = describe(path, name=name, **declared)
-        changes = {key: {"kind": kind} for key, kind in (ports or {}).items()}
+    def component(name, text, *, opset=17, version="1.0.0", ports=None, **declared):
+        path = write(text, f"{name}-{version}.onnx", opset)
+        found = describe(path, name=name, version=version, **declared)
+        kinds = ports or {}
         return replace(
             found,
-            inputs=tuple(replace(p, **changes.get(p.name, {})) for p in found.inputs),
-            outputs=tuple(replace(p, **changes.get(p.name, {})) for p in found.outputs),
+            inputs=tuple(replace(p, kind=kinds.get(p.name, p.kind)) for p in found.inputs),
+            outputs=tuple(replace(p, kind=kinds.get(p.name, p.kind)) for p in found.outputs),
         )
 
     return component
