@@ -71,7 +71,7 @@ def measure(rounds: int) -> Measured:
     latency_ms = np.array([times[plan.digest].median_ms for plan in plans])
     prices = np.array([task.targets[0].usd_per_million(each) for each in latency_ms])
     cost = task.objective.latency_weight * latency_ms + task.objective.cost_weight * prices
-    return Measured(plans, right, latency_ms, data.buckets, data.conditions, prices, rewards)
+    return Measured(plans, right, latency_ms, data.buckets, data.conditions, prices, cost)
 
 
 def choose(measured: Measured, seen: Vector, *, by_kind: bool) -> Vector:

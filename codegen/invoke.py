@@ -93,6 +93,7 @@ def invoke(
     warm: int = 10,
     memory_mb: int = 1769,
     timeout_s: float = 30.0,
+    handler: str = HANDLER,
 ) -> Invocation:
     """Start a package in processes of its own and call it.
 
@@ -103,6 +104,7 @@ def invoke(
         warm: Further requests to the last of them.
         memory_mb: What the function is told of its memory.
         timeout_s: How long each answer may take.
+        handler: What Lambda is told to call, ``module.function``.
 
     Raises:
         PackageError: The package cannot be unpacked.
@@ -114,7 +116,7 @@ def invoke(
     with unpacked(package) as folder, _client() as client:
         for start in range(cold):
             count = warm if start == cold - 1 else 0
-            with _Process(folder, client, memory_mb, timeout_s) as process:
+            with _Process(folder, client, handler, memory_mb, timeout_s) as process:
                 ready.append(process.ready_ms)
                 answer, began, ended = process.call(body)
                 first.append(process.since_exec_ms(ended))
@@ -154,14 +156,17 @@ def _client() -> Iterator[Path]:
 class _Process:
     """One start of the function."""
 
-    def __init__(self, folder: Path, client: Path, memory_mb: int, timeout_s: float) -> None:
+    def __init__(
+        self, folder: Path, client: Path, handler: str, memory_mb: int, timeout_s: float
+    ) -> None:
         self._folder = folder
+        self._handler = handler
         self._timeout_s = timeout_s
         self._api = RuntimeApi(timeout_s=timeout_s)
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
         self._command = [
             *(sys.executable, "-I", "-S", "-B", "-c", START),
-            *(str(folder), str(client), HANDLER),
+            *(str(folder), str(client), handler),
         ]
         self._environment = {
             "PATH": os.defpath,
@@ -243,7 +248,7 @@ class _Process:
         tail = "\n  ".join(printed[-5:])
         return InvokeError(
             what + (f"; it printed\n  {tail}" if tail else ""),
-            at=Location(HANDLER),
+            at=Location(self._handler),
             hint="suture compile builds the package anew",
         )
 
