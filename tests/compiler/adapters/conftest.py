@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from suture.compiler.adapters import mismatch, parse_adapter
+from suture.compiler.adapters import parse_adapter
 from suture.compiler.component import Port
 from suture.compiler.verify import run_reference
 
@@ -32,7 +32,6 @@ def apply():
         y = run_reference(adapter.build(port), {"input": x})["output"]
         promised = adapter.output(port)
         assert promised.bound(y.shape).dtype == y.dtype.name
-        assert mismatch(promised, promised) is None
         return y
 
     return apply

@@ -43,8 +43,8 @@ def test_a_grey_image_survives_both(apply, gray, rgb, rng):
 def test_they_apply_to_nchw_images_of_the_other_colour(port, rgb, gray):
     assert ToGray.propose(rgb, gray) == ToGray()
     assert ToRgb.propose(gray, rgb) == ToRgb()
-    assert ToGray.output(ToGray(), rgb) == gray
-    assert ToRgb.output(ToRgb(), gray) == rgb
+    assert ToGray().output(rgb) == gray
+    assert ToRgb().output(gray) == rgb
 
 
 @pytest.mark.parametrize(
