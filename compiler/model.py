@@ -14,6 +14,10 @@ from suture.compiler.component import Dim
 from suture.errors import BackendError, Location, ModelError
 
 
+FREE_INITIALIZERS = 4
+"""The IR version since which an initializer need not be a graph input."""
+
+
 def load_model(path: Path) -> ir.Model:
     """Return the model in a file; weights stay on disk until used.
 
@@ -42,6 +46,7 @@ def load_model(path: Path) -> ir.Model:
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"malformed graph ({error})", at=Location(str(path))) from error
     ir_passes.RemoveInitializersFromInputsPass()(model)
+    model.ir_version = max(model.ir_version, FREE_INITIALIZERS)
     return model
 
 

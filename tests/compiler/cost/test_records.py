@@ -155,7 +155,7 @@ for number in range(count):
 def test_processes_write_at_the_same_time(records):
     """Each writes episodes of its own, and some that the others write too."""
     assert records.episodes("digits") == []  # the file is there
-    count = 40
+    count = 20
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, records.path, str(writer), str(count)],

@@ -15,7 +15,7 @@ from suture.compiler.plan.estimate import (
     weight_bytes,
     work,
 )
-from suture.compiler.plan.evaluate import Accuracy
+from suture.compiler.plan.evaluate import PRIOR, Accuracy
 from suture.compiler.target import lambda_x86_64
 
 NETWORK = """g (float[1,4] x) => (float[1,3] y) <float[4,3] w, float[3] b> {
@@ -94,7 +94,7 @@ def test_an_estimate_of_one_plan(made, linked):
 
 
 def test_a_bucket_counts_instead_of_the_whole_set(made):
-    assert made("noisy").accuracy == pytest.approx((0.4 * 3 + 0.8) / 4)
+    assert made("noisy").accuracy == pytest.approx((0.4 * 3 + 0.8 * PRIOR) / (3 + PRIOR))
     assert made("unseen").accuracy == 0.8
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from suture.compiler.component import Metric
 from suture.compiler.plan.evaluate import (
+    PRIOR,
     Accuracy,
     composed,
     evaluate,
@@ -89,8 +90,9 @@ def test_one_number_has_no_class(digits):
 
 def test_expectation_is_shrunk_towards_the_whole():
     accuracy = Accuracy(0.5, {"noisy": (1.0, 1), "plain": (0.9, 99)}, {})
-    assert accuracy.expect("noisy") == pytest.approx(0.75)
-    assert accuracy.expect("plain") == pytest.approx((0.9 * 99 + 0.5) / 100)
+    assert accuracy.expect("noisy") == accuracy.expect("noisy", PRIOR)
+    assert accuracy.expect("noisy") == pytest.approx((1 + 0.5 * PRIOR) / (1 + PRIOR))
+    assert accuracy.expect("plain", prior=1.0) == pytest.approx((0.9 * 99 + 0.5) / 100)
     assert accuracy.expect("noisy", prior=3.0) == pytest.approx((1 + 1.5) / 4)
     assert accuracy.expect("never seen") == accuracy.expect(None) == 0.5
 
