@@ -93,7 +93,14 @@ def choose(
     Raises:
         PlanError: No plan keeps every limit; names the limit and the closest plan.
     """
-    ranked = sorted(estimates, key=lambda e: (-reward(e, objective), e.plan.name))
+    ranked = sorted(
+        estimates,
+        # Of equal rewards the one that dominates comes first: memory is not in the reward.
+        key=lambda e: (
+            *(-reward(e, objective), -e.accuracy, e.latency_ms, e.peak_bytes),
+            *(e.usd_per_million, e.plan.name),
+        ),
+    )
     broken = {e.plan.digest: breaches(e, limits) for e in ranked}
     winner = next((e for e in ranked if not broken[e.plan.digest]), None)
     if winner is None:

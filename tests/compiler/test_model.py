@@ -179,6 +179,14 @@ def test_stale_shapes_are_inferred_anew(parse):
     assert shapes(model) == {"t": [3, 2], "y": [3, 2]}
 
 
+def test_a_stale_shape_that_cannot_be_inferred_is_forgotten(parse):
+    model = parse("g (float[2] x) => (float[2] y) { t = com.example.Own(x) y = Relu(t) }")
+    model.graph[0].outputs[0].shape = ir.Shape([7, 7])
+    infer_shapes(model)
+    assert model.graph[0].outputs[0].shape is None
+    assert shape_of(model.graph.outputs[0]) == (2,)
+
+
 def test_a_shape_that_is_computed_is_inferred(parse):
     model = parse("""g (float[2,3,4] x) => (float[A,B] y) <int64[1] first = {0}>
         { s = Shape(x) n = Gather(s, first) rest = Constant<value = int64[1] {-1}>()
