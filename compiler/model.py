@@ -13,7 +13,6 @@ from google.protobuf.message import DecodeError
 from suture.compiler.component import Dim
 from suture.errors import BackendError, Location, ModelError
 
-
 FREE_INITIALIZERS = 4
 """The IR version since which an initializer need not be a graph input."""
 
