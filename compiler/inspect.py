@@ -123,9 +123,7 @@ def peak_activation_bytes(model: ir.Model) -> int:
     last_use: dict[ir.Value, int] = {}
     nodes = list(model.graph)
     for position, node in enumerate(nodes):
-        for value in node.inputs:
-            if value is not None:
-                last_use[value] = position
+        last_use.update(dict.fromkeys(_read(node), position))
     for value in model.graph.outputs:
         last_use[value] = len(nodes)
     live = sum(_bytes(value) for value in model.graph.inputs)
@@ -133,7 +131,7 @@ def peak_activation_bytes(model: ir.Model) -> int:
     for position, node in enumerate(nodes):
         live += sum(_bytes(value) for value in node.outputs)
         peak = max(peak, live)
-        done = {v for v in (*node.inputs, *node.outputs) if v is not None}
+        done = {*_read(node), *node.outputs}
         live -= sum(
             _bytes(v)
             for v in done
@@ -142,6 +140,18 @@ def peak_activation_bytes(model: ir.Model) -> int:
     return peak
 
 
+def _read(node: ir.Node) -> set[ir.Value]:
+    """Return the values of the graph that a node reads, its branches included."""
+    found = {value for value in node.inputs if value is not None}
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            inner = attribute.as_graph()
+            made = {value for each in inner for value in each.outputs}
+            used = {value for each in inner for value in _read(each)}
+            found |= used - made - set(inner.inputs)
+    return found
+
+
 def _bytes(value: ir.Value) -> int:
-    size = value.dtype.itemsize if value.dtype is not None else 4
+    size = value.dtype.itemsize if value.dtype not in (None, ir.DataType.STRING) else 4
     return math.ceil(elements(value) * size)

@@ -152,13 +152,9 @@ class Library:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the library against other writers."""
-        try:
+        with self._writable():
             self.root.mkdir(parents=True, exist_ok=True)
             stream = (self.root / LOCK).open("a+")
-        except OSError as error:
-            raise LibraryError(
-                f"cannot be written: {error.strerror}", at=Location(str(self.root))
-            ) from error
         with stream:
             deadline = time.monotonic() + self.lock_timeout_s
             while True:
@@ -174,25 +170,33 @@ class Library:
                             hint="wait for it to end, then run the command again",
                         ) from None
                     time.sleep(POLL_S)
-            stream.truncate(0)
-            stream.write(f"pid {os.getpid()}")
-            stream.flush()
+            with self._writable():
+                stream.truncate(0)
+                stream.write(f"pid {os.getpid()}")
+                stream.flush()
             yield
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:
         """Yield a folder on the same disk that is gone afterwards, whatever happens."""
-        staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=self.root))
+        with self._writable():
+            staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=self.root))
+            try:
+                inner = staged / "component"
+                inner.mkdir()
+                yield inner
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Turn an operating system's error into one that names the library."""
         try:
-            inner = staged / "component"
-            inner.mkdir()
-            yield inner
+            yield
         except OSError as error:
             raise LibraryError(
                 f"cannot be written: {error.strerror or error}", at=Location(str(self.root))
             ) from error
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
 
 
 def describe(

@@ -62,7 +62,13 @@ def link(
             values[step.id, port.name] = value
             ports[step.id, port.name] = port
         for domain, version in model.opset_imports.items():
-            graph.opset_imports.setdefault(domain, version)
+            if graph.opset_imports.setdefault(domain, version) != version:
+                raise LinkError(
+                    f"needs version {version} of the operators {domain!r}, another step "
+                    f"{graph.opset_imports[domain]}",
+                    at=Location(step.ref),
+                    hint="export both components with the same version",
+                )
     result = values[plan.output]
     if result.is_graph_input():
         graph.append(ir.node("Identity", [result], name="identity"))
@@ -70,7 +76,7 @@ def link(
     result.name = OUTPUT
     graph.outputs.append(result)
     linked = ir.Model(graph, ir_version=IR_VERSION, producer_name="suture")
-    ir_passes.DeduplicateInitializersPass()(linked)
+    ir_passes.DeduplicateHashedInitializersPass()(linked)
     infer_shapes(linked)
     return linked
 
@@ -161,9 +167,11 @@ def _splice(
             source.append(node)
             outputs[position] = node.outputs[0]
     for node in source.all_nodes():
-        node.name = f"{step.id}/{node.name or node.op_type}"
+        named = next((v.name for v in node.outputs if v.name), node.op_type)
+        node.name = f"{step.id}/{node.name or named}"
         for value in node.outputs:
-            value.name = f"{step.id}/{value.name}" if value.name else None
+            if value.name:
+                value.name = f"{step.id}/{value.name}"
     for inner in source.subgraphs():
         for value in (*inner.inputs, *inner.initializers.values()):
             value.name = f"{step.id}/{value.name}"

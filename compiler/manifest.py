@@ -6,16 +6,25 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import numpy as np
 import onnx
 import tomli_w
 from google.protobuf.message import DecodeError
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from suture.compiler.component import Component, Dependency, Metric, Port, Resources
+from suture.compiler.model import check_external_data
 from suture.errors import Location, ManifestError, ModelError
 
 MANIFEST = "component.toml"
@@ -23,19 +32,53 @@ MODEL = "model.onnx"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
+Number = Annotated[float, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PortEntry(_Strict):
+class PortFacts(_Strict):
+    """What is known of data wherever it enters or leaves."""
+
+    kind: str = Field(pattern=r"^[a-z0-9_-]+(/[a-z0-9_.-]+)?$")
+    dtype: str
+    shape: tuple[Count | str, ...]
+    layout: str | None = None
+    range: tuple[Number, Number] | None = None
+
+    @field_validator("dtype")
+    @classmethod
+    def _is_dtype(cls, text: str) -> str:
+        try:
+            np.dtype(text)
+        except TypeError as error:
+            raise ValueError(f"{text!r} is not an element type such as float32") from error
+        return text
+
+    @field_validator("range")
+    @classmethod
+    def _rises(cls, span: tuple[float, float] | None) -> tuple[float, float] | None:
+        if span is not None and not span[0] < span[1]:
+            raise ValueError(f"{span[0]:g}..{span[1]:g} is not a range from low to high")
+        return span
+
+    @model_validator(mode="after")
+    def _names_every_axis(self) -> Self:
+        if self.layout is not None and len(self.layout) != len(self.shape):
+            raise ValueError(
+                f"layout {self.layout!r} names {len(self.layout)} axes, "
+                f"the shape has {len(self.shape)}"
+            )
+        return self
+
+
+class PortEntry(PortFacts):
     """One input or output port."""
 
     name: str
-    kind: str = Field(pattern=r"^[a-z0-9_-]+(/[a-z0-9_.-]+)?$")
-    dtype: str
-    shape: tuple[Annotated[int, Field(ge=0)] | str, ...]
-    layout: str | None = None
-    range: tuple[float, float] | None = None
 
 
 class MetricEntry(_Strict):
@@ -43,15 +86,15 @@ class MetricEntry(_Strict):
 
     dataset: str
     name: str
-    value: float
+    value: Number
 
 
 class ResourcesEntry(_Strict):
     """What one run needs."""
 
-    params: int = Field(ge=0)
-    flops: int = Field(ge=0)
-    peak_bytes: int = Field(ge=0)
+    params: Count
+    flops: Count
+    peak_bytes: Count
     devices: tuple[str, ...] = ("cpu",)
 
 
@@ -60,8 +103,8 @@ class ComponentEntry(_Strict):
 
     name: str = Field(pattern=NAME_PATTERN)
     version: str
-    provides: str = Field(pattern=r"^[a-z0-9_-]+$")
-    opset: int = Field(ge=1)
+    provides: str = Field(pattern=NAME_PATTERN)
+    opset: Annotated[int, Field(strict=True, ge=1)]
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     depends: tuple[str, ...] = ()
     licence: str = "unknown"
@@ -113,7 +156,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     """Return the files that hold a model's tensors, relative to its folder, in name order.
 
     Raises:
-        ModelError: The file is not ONNX.
+        ModelError: The file is not ONNX, or a file of tensors is missing or leaves its folder.
     """
     try:
         proto = onnx.load(path, load_external_data=False)
@@ -123,6 +166,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
             at=Location(str(path)),
             hint="restore the file, or add the component again",
         ) from error
+    check_external_data(proto, path)
     names = {
         entry.value
         for tensor in proto.graph.initializer
@@ -202,8 +246,21 @@ def read_manifest(path: Path) -> Component:
 
 
 def write_manifest(component: Component) -> str:
-    """Return a component as the text of a component.toml."""
-    entry = Manifest(
+    """Return a component as the text of a component.toml.
+
+    Raises:
+        ManifestError: A value is one that no manifest may hold; names the key.
+    """
+    try:
+        entry = _entry(component)
+    except ValidationError as error:
+        where, message = validation_message(error)
+        raise ManifestError(message, at=Location(component.ref, where)) from error
+    return tomli_w.dumps(entry.model_dump(mode="json", exclude_none=True))
+
+
+def _entry(component: Component) -> Manifest:
+    return Manifest(
         component=ComponentEntry(
             name=component.name,
             version=component.version,
@@ -219,7 +276,6 @@ def write_manifest(component: Component) -> str:
         resources=ResourcesEntry(**vars(component.resources)),
         metric=tuple(MetricEntry(**vars(metric)) for metric in component.metrics),
     )
-    return tomli_w.dumps(entry.model_dump(mode="json", exclude_none=True))
 
 
 def manifest_schema() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -75,7 +75,7 @@ def check_operators(proto: onnx.ModelProto, name: str) -> None:
     """
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
     local = {(function.domain, function.name) for function in proto.functions}
-    for node in proto.graph.node:
+    for node in _nodes(proto.graph):
         if node.domain not in ("", "ai.onnx", "ai.onnx.ml"):
             continue
         if (node.domain, node.op_type) in local:
@@ -91,6 +91,15 @@ def check_operators(proto: onnx.ModelProto, name: str) -> None:
                 at=Location(name, node.name or node.output[0]),
                 hint="export the model again with a current exporter",
             ) from None
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node of a graph and of the graphs in its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
 
 
 def opset_of(model: ir.Model) -> int:
@@ -139,8 +148,18 @@ def infer_shapes(model: ir.Model) -> None:
             value.shape = None
     ir_passes.ShapeInferencePass(data_prop=True)(model)
     for value in model.graph.outputs:
-        if value.shape is None:
-            value.shape = declared[id(value)]
+        value.shape = _known(value.shape, declared[id(value)])
+
+
+def _known(inferred: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:
+    """Return the inferred shape, with the declared size of each axis it leaves open."""
+    if inferred is None or declared is None or len(inferred) != len(declared):
+        return declared if inferred is None else inferred
+    sizes = []
+    for found, said in zip(inferred, declared, strict=True):
+        open_ = isinstance(said, int) and not isinstance(found, int)
+        sizes.append(said if open_ else found)
+    return ir.Shape(sizes)
 
 
 def save_model(model: ir.Model, path: Path) -> None:

@@ -42,9 +42,10 @@ def push(library: Library, url: str) -> tuple[Component, ...]:
                         hint="give it a new version",
                     )
                 continue
-            filesystem.makedirs(folder, exist_ok=True)
             files = (Path(MODEL), *external_files(component.path), Path(MANIFEST))
             for file in files:
+                parent = (Path(folder) / file).parent
+                filesystem.makedirs(parent.as_posix(), exist_ok=True)
                 filesystem.put_file(
                     str(component.path.parent / file), f"{folder}/{file.as_posix()}"
                 )
@@ -64,6 +65,12 @@ def pull(url: str, library: Library) -> tuple[Component, ...]:
     fetched = []
     with _naming(url):
         manifests = sorted(filesystem.glob(f"{root}/*/*/{MANIFEST}"))
+        if not manifests:
+            raise LibraryError(
+                "no such library, or it holds no component",
+                at=Location(url),
+                hint="fill it with: suture library push URL",
+            )
     for path in manifests:
         folder = str(path).removesuffix(f"/{MANIFEST}")
         if "@".join(folder.split("/")[-2:]) in present:

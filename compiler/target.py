@@ -77,7 +77,8 @@ def find_target(name: str) -> Target:
         raise PluginError(
             f"no target {name!r} is installed", hint=f"installed: {', '.join(sorted(points))}"
         )
-    target = load(points[name])()
+    made = load(points[name])
+    target = made() if callable(made) else made
     if not isinstance(target, Target):
         raise PluginError(f"target {name!r} of {points[name].value} is not a Target")
     return target

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suture.compiler.component import Port
-from suture.compiler.manifest import NAME_PATTERN, read_toml, validation_message
+from suture.compiler.manifest import NAME_PATTERN, PortFacts, read_toml, validation_message
 from suture.compiler.target import Target, find_target
 from suture.errors import Location, ManifestError
 
@@ -18,14 +18,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class InputEntry(_Strict):
+class InputEntry(PortFacts):
     """What requests carry."""
 
-    kind: str
     dtype: str = "float32"
-    shape: tuple[int | str, ...]
-    layout: str | None = None
-    range: tuple[float, float] | None = None
 
 
 class OutputEntry(_Strict):
@@ -47,24 +43,24 @@ class TaskEntry(_Strict):
 class Objective(_Strict):
     """reward = accuracy - latency_weight * latency_ms - cost_weight * usd_per_million."""
 
-    latency_weight: float = Field(default=0.002, ge=0)
-    cost_weight: float = Field(default=0.01, ge=0)
+    latency_weight: float = Field(default=0.002, ge=0, strict=True)
+    cost_weight: float = Field(default=0.01, ge=0, strict=True)
 
 
 class Limits(_Strict):
     """What no plan may exceed; None where the user sets no limit."""
 
-    latency_p95_ms: float | None = Field(default=None, gt=0)
-    memory_mb: float | None = Field(default=None, gt=0)
-    package_mb: float | None = Field(default=None, gt=0)
-    min_accuracy: float | None = Field(default=None, ge=0, le=1)
+    latency_p95_ms: float | None = Field(default=None, gt=0, strict=True)
+    memory_mb: float | None = Field(default=None, gt=0, strict=True)
+    package_mb: float | None = Field(default=None, gt=0, strict=True)
+    min_accuracy: float | None = Field(default=None, ge=0, le=1, strict=True)
 
 
 class TargetEntry(_Strict):
     """One platform to build for."""
 
     name: str
-    memory_mb: int | None = Field(default=None, ge=128, le=10240)
+    memory_mb: int | None = Field(default=None, ge=128, le=10240, strict=True)
 
 
 class TaskFile(_Strict):

@@ -93,7 +93,8 @@ def max_abs_error(expected: Arrays, actual: Arrays) -> float:
     for name, want in expected.items():
         if want.size:
             got = np.asarray(actual[name], np.float64)
-            gap = np.asarray(np.abs(got - np.asarray(want, np.float64)))
+            with np.errstate(invalid="ignore"):
+                gap = np.asarray(np.abs(got - np.asarray(want, np.float64)))
             gap[np.isnan(got) & np.isnan(want)] = 0
             gap[got == want] = 0
             worst = max(worst, float(np.where(np.isnan(gap), np.inf, gap).max()))
@@ -120,25 +121,34 @@ def assert_equal(expected: Arrays, actual: Arrays, *, what: str, rtol: float = R
             )
         if not want.size:
             continue
-        exact = want.dtype.kind != "f"
-        finite = np.abs(want[np.isfinite(want)]) if not exact else np.zeros(0)
+        if want.dtype.kind != "f":
+            _check_exact(want, got, at)
+            continue
+        finite = np.abs(want[np.isfinite(want)])
         scale = max(float(finite.max()) if finite.size else 0.0, 1e-6)
         with np.errstate(invalid="ignore"):
             gap = np.asarray(np.abs(got.astype(np.float64) - want.astype(np.float64)) / scale)
         gap[got == want] = 0
-        if not exact:
-            gap[np.isnan(got) & np.isnan(want)] = 0
+        gap[np.isnan(got) & np.isnan(want)] = 0
         gap[np.isnan(gap)] = np.inf
         place = np.unravel_index(int(gap.argmax()), gap.shape)
         worst = max(worst, float(gap[place]))
-        if gap[place] > (0 if exact else rtol):
-            index = [int(i) for i in place]
+        if gap[place] > rtol:
             raise VerifyError(
-                f"{got[place]!r} instead of {want[place]!r} at {index}, "
+                f"{got[place]!r} instead of {want[place]!r} at {[int(i) for i in place]}, "
                 f"{gap[place]:.2e} of the output's magnitude",
                 at=at,
             )
     return worst
+
+
+def _check_exact(want: npt.NDArray[Any], got: npt.NDArray[Any], at: Location) -> None:
+    """Raise ``VerifyError`` for the first element that is not the same."""
+    differs = np.asarray(got != want)
+    if differs.any():
+        place = np.unravel_index(int(differs.argmax()), differs.shape)
+        index = [int(i) for i in place]
+        raise VerifyError(f"{got[place]!r} instead of {want[place]!r} at {index}", at=at)
 
 
 def assert_equivalent(

@@ -18,6 +18,12 @@ class Cast(Adapter):
     name: ClassVar[str] = "cast"
     to: str
 
+    def __post_init__(self) -> None:
+        try:
+            element_type(self.to)
+        except TypeError as error:
+            raise ValueError(f"{self.to!r} is not an element type") from error
+
     @classmethod
     def propose(cls, have: Port, want: Port) -> Cast | None:
         """Apply where the types differ and the wanted one is a float."""

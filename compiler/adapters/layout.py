@@ -19,6 +19,10 @@ class Layout(Adapter):
     source: str
     target: str
 
+    def __post_init__(self) -> None:
+        if self.source == self.target or not set(self.source) <= set(self.target):
+            raise ValueError(f"{self.source} cannot become {self.target}")
+
     @classmethod
     def propose(cls, have: Port, want: Port) -> Layout | None:
         """Apply where both name their axes and no axis would have to go."""

@@ -21,6 +21,10 @@ class Rescale(Adapter):
     to_low: float
     to_high: float
 
+    def __post_init__(self) -> None:
+        if self.low == self.high:
+            raise ValueError(f"{self.low:g}..{self.high:g} is not a range")
+
     @classmethod
     def propose(cls, have: Port, want: Port) -> Rescale | None:
         """Apply to floating-point values where both ranges are known and differ."""

@@ -19,6 +19,10 @@ class Resize(Adapter):
     height: int
     width: int
 
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise ValueError(f"{self.height}x{self.width} is not a size")
+
     @classmethod
     def propose(cls, have: Port, want: Port) -> Resize | None:
         """Apply to a floating-point NCHW image of another, or not yet known, size."""

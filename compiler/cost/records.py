@@ -16,6 +16,9 @@ from suture.compiler.cost.base import Work
 from suture.compiler.plan.evaluate import Accuracy
 from suture.errors import Location, SutureError
 
+TIMEOUT_S = 30.0
+POLL_S = 0.02
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS latency (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, subject TEXT NOT NULL, backend TEXT NOT NULL,
@@ -232,18 +235,31 @@ class Records:
         """Yield a connection; what is done to it is done whole or not at all."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            store = sqlite3.connect(self.path, timeout=30)
+            store = sqlite3.connect(self.path, timeout=TIMEOUT_S)
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from error
         try:
-            store.execute("PRAGMA journal_mode = WAL")
-            store.executescript(SCHEMA)
+            self._prepare(store)
             with store:
                 yield store
         except sqlite3.Error as error:
             raise self._failed(error) from error
         finally:
             store.close()
+
+    def _prepare(self, store: sqlite3.Connection) -> None:
+        """Switch to WAL and make the tables; a change of mode does not wait by itself."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                store.execute("PRAGMA journal_mode = WAL")
+                store.executescript(SCHEMA)
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
+            else:
+                return
 
     def _failed(self, error: Exception) -> SutureError:
         return SutureError(

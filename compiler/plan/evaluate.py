@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,22 @@ PRIOR = 5.0
 Of 0, 1, 3, 10 and 20, those from 3 to 10 earned most on the unseen halves of the example's
 evaluation set (benchmarks/digits.py): fewer believe luck, more hide the specialists.
 """
+
+UNREADABLE = (
+    KeyError,
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    MemoryError,
+    SyntaxError,
+    AttributeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+)
+"""What NumPy and zipfile raise on damaged archives."""
 
 Hits = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
@@ -56,17 +74,22 @@ def read_evaluation(path: Path, kind: str) -> EvaluationSet:
     """
     at = Location(str(path))
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             inputs, labels = arrays["inputs"], arrays["labels"]
             conditions = arrays.get("conditions", np.full(len(labels), ""))
     except FileNotFoundError:
         raise ManifestError("no such file", at=at) from None
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ManifestError(
             f"not an evaluation set: {error}",
             at=at,
             hint="it is a .npz with arrays inputs, labels and, if wanted, conditions",
         ) from error
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ManifestError(
+            f"labels are {labels.dtype}{list(labels.shape)}, not a list of class numbers",
+            at=at,
+        )
     if not (len(inputs) == len(labels) == len(conditions)) or not len(inputs):
         raise ManifestError(
             f"{len(inputs)} inputs, {len(labels)} labels and {len(conditions)} conditions "

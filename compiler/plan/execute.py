@@ -66,16 +66,20 @@ class Executor:
         if (*stem, names[0]) in self._known:
             return names
         columns = {name: self._known[key][0] for name, key in incoming.items()}
-        results = self._columns(model, columns, step)
+        results = self._columns(model, columns, step, ports)
         for port, value in zip(outputs, results, strict=True):
             self._known[(*stem, port.name)] = (value, port)
         return names
 
     def _columns(
-        self, model: ir.Model, columns: Mapping[str, Samples], step: Step
+        self,
+        model: ir.Model,
+        columns: Mapping[str, Samples],
+        step: Step,
+        ports: Mapping[str, Port],
     ) -> list[list[Array]]:
         """Run a model on each sample, in batches where its first axis is free for that."""
-        size = BATCH if self._batches(step) else 1
+        size = BATCH if self._batches(step, ports) else 1
         if size > 1:
             for value in model.graph.inputs:
                 assert value.shape is not None
@@ -94,11 +98,14 @@ class Executor:
                 result.extend([array] if size == 1 else np.split(array, len(array)))
         return results
 
-    def _batches(self, step: Step) -> bool:
-        """Whether every port of a component leaves one and the same first axis free."""
-        if step.adapter:
+    def _batches(self, step: Step, ports: Mapping[str, Port]) -> bool:
+        """Whether a component's ports all leave the same first axis free, and it is 1 here.
+
+        What is longer than 1 may be a sequence: samples must not be strung together.
+        """
+        if step.adapter or any(port.shape[:1] != (1,) for port in ports.values()):
             return False
         component = self.components[step.ref]
-        ports = (*component.inputs, *component.outputs)
-        first = {port.shape[0] if port.shape else None for port in ports}
+        declared = (*component.inputs, *component.outputs)
+        first = {port.shape[0] if port.shape else None for port in declared}
         return len(first) == 1 and isinstance(first.pop(), str)

@@ -155,14 +155,17 @@ def newest(components: Sequence[Component]) -> list[Component]:
     for component in sorted(components, key=lambda c: (c.name, Version(c.version))):
         by_name.setdefault(component.name, []).append(component)
     chosen = {versions[-1].ref: versions[-1] for versions in by_name.values()}
-    for dependency in (d for c in tuple(chosen.values()) for d in c.depends):
+    waiting = [d for c in chosen.values() for d in c.depends]
+    while waiting:
+        dependency = waiting.pop()
         fitting = [
             c
             for c in by_name.get(dependency.name, [])
             if Version(c.version) in SpecifierSet(dependency.versions)
         ]
-        if fitting:
-            chosen.setdefault(fitting[-1].ref, fitting[-1])
+        if fitting and fitting[-1].ref not in chosen:
+            chosen[fitting[-1].ref] = fitting[-1]
+            waiting += fitting[-1].depends
     return [chosen[ref] for ref in sorted(chosen)]
 
 
@@ -215,7 +218,7 @@ def _plan(answer: _Feed) -> Plan:
     known: dict[object, tuple[str, str]] = {}
 
     def new_id(stem: str) -> str:
-        taken = {step.id for step in steps}
+        taken = {INPUT, *(step.id for step in steps)}
         return next(
             name
             for name in itertools.chain([stem], (f"{stem}_{n}" for n in itertools.count(2)))

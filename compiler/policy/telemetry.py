@@ -57,10 +57,13 @@ def read_logs(paths: Iterable[Path]) -> Log:
             if not isinstance(identity, str):
                 skipped += 1
                 continue
-            if isinstance(line.get("correct"), bool):
+            is_feedback = isinstance(line.get("correct"), bool)
+            is_answer = line.get("status") == 200 and isinstance(line.get("plan_digest"), str)
+            if is_feedback:
                 feedback[identity] = line["correct"]
-            if line.get("status") == 200 and isinstance(line.get("plan_digest"), str):
+            if is_answer:
                 answers.setdefault(identity, line)
+            skipped += not (is_feedback or is_answer)
     return Log(answers, feedback, skipped)
 
 
@@ -77,8 +80,8 @@ def episodes(
         plan, bucket = line["plan_digest"], str(line.get("bucket") or "unknown")
         correct = log.feedback.get(identity)
         accuracy = expected(plan, bucket) if correct is None else float(correct)
-        micros = line.get("total_us")
-        if accuracy is None or not isinstance(micros, (int, float)) or not micros >= 0:
+        micros = _number(line.get("total_us"))
+        if accuracy is None or micros is None or micros < 0:
             continue
         cost = target.usd_per_million(micros / 1e3)
         found.append(
@@ -97,15 +100,25 @@ def episodes(
 
 
 def _propensity(value: object) -> float:
-    if isinstance(value, (int, float)) and math.isfinite(value) and 0 < value <= 1:
-        return float(value)
-    return 1.0
+    chance = _number(value)
+    return chance if chance is not None and 0 < chance <= 1 else 1.0
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number of a line, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _parse(text: str) -> Mapping[str, Any]:
     """Return a line's JSON object, or an empty one."""
     try:
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return line if isinstance(line, dict) else {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tokenize
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ def decode(path: Path, kind: str) -> Array:
     if data.startswith(b"\x93NUMPY"):
         try:
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError, TypeError, MemoryError, tokenize.TokenError) as error:
             raise RequestError(f"not a readable .npy file: {error}", at=at) from error
     if kind in MODES:
         return decode_image(data, kind, at)
@@ -53,11 +55,19 @@ def decode(path: Path, kind: str) -> Array:
 def decode_image(data: bytes, kind: str, at: Location) -> Array:
     """Return an image as uint8, ``(height, width)`` or ``(height, width, 3)``."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise RequestError(
-                    f"{image.width}x{image.height} is more than {MAX_PIXELS} pixels", at=at
-                )
-            return np.asarray(image.convert(MODES[kind]))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise RequestError(
+                        f"{image.width}x{image.height} is more than {MAX_PIXELS} pixels", at=at
+                    )
+                return np.asarray(image.convert(MODES[kind]))
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:
         raise RequestError(f"not a readable image: {error}", at=at) from error

@@ -138,7 +138,7 @@ def skew_deg(plane: Plane) -> float:
         return 0.0
     axis = 0.5 * math.atan2(2 * xy, xx - yy)  # from the x axis, y pointing down
     lean = math.degrees(axis) - 90 if axis > 0 else math.degrees(axis) + 90
-    return -lean if abs(lean) < 90 else 0.0
+    return lean if abs(lean) < 90 else 0.0
 
 
 def box_mean(plane: Plane) -> Plane:
@@ -161,5 +161,5 @@ def otsu(plane: Plane) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
     if np.isnan(between).all():
-        return float(plane.max())
+        return float(plane.flat[0])
     return float(centres[int(np.nanargmax(between))])

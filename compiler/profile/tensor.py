@@ -30,8 +30,8 @@ class TensorAnalyzer:
             "std": float(some.std()),
             "min": float(some.min()),
             "max": float(some.max()),
-            "zero_fraction": float(np.mean(some == 0)),
-            "non_finite_fraction": 1 - finite.size / max(1, data.size),
+            "zero_fraction": float(np.sum(finite == 0) / max(1, finite.size)),
+            "non_finite_fraction": (data.size - finite.size) / max(1, data.size),
         }
         return RequestProfile(
             kind=kind, shape=data.shape, dtype=str(data.dtype), features=features

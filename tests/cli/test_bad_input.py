@@ -231,10 +231,19 @@ def test_an_output_folder_that_is_a_file(suture, net, tmp_path):
     assert (tmp_path / "out").read_text() == "in the way"
 
 
+# A shell that starts its children in the background has them ignore Ctrl-C.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from suture.cli import main
+main()
+"""
+
+
 @pytest.mark.parametrize("delay_s", [1.5, 4.0, 6.0])
 def test_ctrl_c_leaves_nothing_half_written(digits, cache, tmp_path, delay_s):
     command = [
-        *(sys.executable, "-c", "from suture.cli import main; main()", "compile"),
+        *(sys.executable, "-c", INTERRUPTIBLE, "compile"),
         *(digits / "task.toml", "-o", tmp_path / "out", "--cache", cache),
     ]
     process = subprocess.Popen(

@@ -41,8 +41,14 @@ def test_kernels_of_a_compiled_program_are_timed(
     assert np.min([kernel.microseconds for kernel in kernels]) < whole
 
 
-def test_kernels_without_a_profile_stay_untimed(conv_model, random_inputs, target, tmp_path):
+def test_onnx_runtime_tells_its_kernels_when_it_runs(
+    conv_model, random_inputs, target, tmp_path
+):
     backend = OrtBackend()
     compiled = backend.compile(conv_model, target, tmp_path)
     run = backend.load(compiled, conv_model, threads=1)
-    assert profile_kernels(compiled, run, random_inputs(conv_model)) == compiled.kernels
+    inputs = random_inputs(conv_model)
+    traced = profile_kernels(compiled, run, inputs)
+    assert {"Conv", "MaxPool"} <= {kernel.op for kernel in traced}
+    assert all(kernel.microseconds is not None for kernel in traced)
+    assert profile_kernels(compiled, lambda given: run(given), inputs) == compiled.kernels

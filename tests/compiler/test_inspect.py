@@ -113,7 +113,9 @@ def test_free_dimensions_count_as_one(parse):
 
 def test_a_component_of_the_example(digits):
     """digit-linear: 32x32 pixels pooled to 16x16, then ten sums of them."""
-    resources = read_resources(ir.load(digits / "models" / "digit-linear.onnx"))
+    resources = read_resources(
+        ir.load(digits / "library" / "digit-linear" / "1.0.0" / "model.onnx")
+    )
     assert resources == Resources(
         params=256 * 10 + 10, flops=256 + 2 * 256 * 10, peak_bytes=4 * (1024 + 256)
     )

@@ -202,7 +202,7 @@ def test_an_output_keeps_its_declared_shape_where_nothing_is_inferred(parse):
 
 
 def test_equal_models_give_equal_bytes_in_another_process(digits, tmp_path):
-    path = digits / "models" / "digit-cnn-small.onnx"
+    path = digits / "library" / "digit-cnn-small" / "1.0.0" / "model.onnx"
     told = set()
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed}

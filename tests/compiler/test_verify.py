@@ -4,7 +4,6 @@ import pytest
 
 from suture.compiler.component import Port
 from suture.compiler.verify import (
-    FREE_SIZES,
     RTOL,
     assert_equal,
     assert_equivalent,
@@ -173,11 +172,11 @@ def test_text_cannot_be_drawn(rng):
     assert caught.value.at.component == "words"
 
 
-def test_free_sizes_grow_until_the_model_runs(parse, rng):
-    text = """net (float[1,1,H,8] x) => (float[1,1,a,b] y) {
-        y = MaxPool<kernel_shape=[5,1]>(x) }"""
-    inputs = seeded_inputs(parse(text), rng)
-    assert inputs["x"].shape == (1, 1, FREE_SIZES[1], 8)
+@pytest.mark.parametrize(("kernel", "free"), [(1, 1), (5, 16), (40, 512)])
+def test_free_sizes_grow_until_the_model_runs(parse, rng, kernel, free):
+    text = f"""net (float[1,1,H,8] x) => (float[1,1,a,b] y) {{
+        y = MaxPool<kernel_shape=[{kernel},1]>(x) }}"""
+    assert seeded_inputs(parse(text), rng)["x"].shape == (1, 1, free, 8)
 
 
 def test_a_model_that_runs_with_no_size(parse, rng):

@@ -8,6 +8,7 @@ from suture.compiler.plan.evaluate import read_evaluation
 from suture.compiler.profile.analyze import analyze
 from suture.compiler.profile.image import (
     ImageAnalyzer,
+    box_mean,
     noise_sigma,
     otsu,
     sharpness,
@@ -152,6 +153,13 @@ def test_luma_weighs_green_most():
     np.testing.assert_allclose(to_luma(alpha), to_luma(primaries))
 
 
+def test_means_over_neighbours_repeat_the_edge():
+    plane = np.zeros((3, 4))
+    plane[0, 0] = 9
+    expected = [[4, 2, 0, 0], [2, 1, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(box_mean(plane), expected)
+
+
 def test_otsu_parts_two_greys():
     plane = np.concatenate([np.full(300, 0.2), np.full(100, 0.7)])
     plane += np.random.default_rng(0).normal(0, 0.02, 400)
@@ -162,6 +170,7 @@ def test_otsu_parts_two_greys():
 def test_tiny_images_have_finite_features(shape):
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     assert np.isfinite(list(features(image).values())).all()
+    assert features(image[:2])["noise_sigma"] == 0
 
 
 @pytest.mark.parametrize(
