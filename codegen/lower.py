@@ -17,6 +17,9 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from suture.codegen.blocked import ELEMENTWISE, Blocked
+from suture.codegen.groups import CONV, GEMM, group
+from suture.codegen.schedule.base import Vectors, vectors
 from suture.codegen.vectorize import vectorize
 from suture.compiler.model import infer_shapes, opset_of
 from suture.compiler.target import Target
@@ -40,11 +43,13 @@ class Lowered:
         module: ``main`` in Relax, one statement a kernel call, and the kernels in TensorIR.
         target: What the kernels are for.
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
+        schedules: Kernels that a rule has scheduled, and how.
     """
 
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
+    schedules: tuple[str, ...] = ()
 
 
 def lower(model: ir.Model, target: Target) -> Lowered:
@@ -58,11 +63,14 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     check_static(model)
     prepared = prepare(model)
     check_operators(prepared)
+    groups = group(prepared)
+    logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
-    module = plan_memory(fuse(import_model(prepared), processor), processor)
+    imported, notes = import_model(prepared, vectors(target))
+    module = plan_memory(fuse(imported, processor), processor)
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
-    return Lowered(module=module, target=processor, inputs=inputs)
+    return Lowered(module=module, target=processor, inputs=inputs, schedules=notes)
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -138,16 +146,54 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     """TVM's importer, remembering the node it works on."""
 
     node: tuple[str, str] | None = None
+    blocked: Blocked
+
+    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
+        """Leave that to ``check_operators``, which names the node."""
 
     def _convert_operator(
         self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int
     ) -> Any:
         self.node = (attrs["tvm_custom"]["name"], op_name)
-        return super()._convert_operator(op_name, inputs, attrs, opset)
+        given = list(inputs)
+        if op_name in (CONV, GEMM):
+            emit = self.blocked.conv if op_name == CONV else self.blocked.gemm
+            return emit(given + [None] * (4 - len(given)), attrs)
+        made = self._on_twins(op_name, given, attrs, opset)
+        if made is not None:
+            return made
+        made = self._stock(op_name, inputs, attrs, opset)
+        return self.bb.emit(made) if isinstance(made, relax.Call) else made
+
+    def _on_twins(
+        self, op_name: str, given: list[Any], attrs: dict[str, Any], opset: int
+    ) -> Any:
+        """Return the output of an operator done to tensors in blocks, or None."""
+        if not all(isinstance(x, relax.Var) for x in given):
+            return None
+        if op_name in ELEMENTWISE:
+
+            def convert(twins: list[Any]) -> Any:
+                return self._stock(op_name, twins, attrs, opset)
+
+            return self.blocked.elementwise(given, convert)
+        if op_name == "Concat" and attrs.get("axis") == 1:
+            return self.blocked.concat(given)
+        if op_name == "MaxPool":
+            return self.blocked.max_pool(given[0], attrs)
+        if op_name == "GlobalAveragePool":
+            return self.blocked.global_mean(given[0])
+        return None
+
+    def _stock(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
+        """Return what TVM's own converter makes of an operator."""
+        made = onnx_frontend.onnx_input()
+        made.extend(inputs)
+        return super()._convert_operator(op_name, made, dict(attrs), opset)
 
 
-def import_model(model: ir.Model) -> tvm.IRModule:
-    """Return a prepared model in Relax.
+def import_model(model: ir.Model, processor: Vectors) -> tuple[tvm.IRModule, tuple[str, ...]]:
+    """Return a prepared and grouped model in Relax, and the schedules that were chosen.
 
     Raises:
         BackendError: The importer fails; names node and operator.
@@ -155,11 +201,13 @@ def import_model(model: ir.Model) -> tvm.IRModule:
     proto = ir.to_proto(model)
     assert isinstance(proto, onnx.ModelProto)
     importer = _Importer({}, "float32")
+    importer.blocked = Blocked(importer.bb, processor)
     # The importer prints what it fails on, and warns of every name it changes.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return importer.from_onnx(proto.graph, opset_of(model))
+            module = importer.from_onnx(proto.graph, opset_of(model))
+            return module, tuple(importer.blocked.notes)
         except Exception as error:
             name, op = importer.node or ("", "")
             raise BackendError(
@@ -176,7 +224,11 @@ def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     Raises:
         LoweringError: An operator has no legal form on a CPU.
     """
-    passes = (relax.transform.DecomposeOpsForInference(), relax.get_pipeline("zero"))
+    passes = (
+        relax.transform.DeadCodeElimination(),
+        relax.transform.DecomposeOpsForInference(),
+        relax.get_pipeline("zero"),
+    )
     return _run(passes, module, target)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import tvm
 from tvm import s_tir
 
+from suture.codegen.schedule.base import SCHEDULED
+
 logger = logging.getLogger(__name__)
 
 # 256-bit vectors of float32: 4 rows of up to 2 vectors are 8 of AVX2's 16 registers.
@@ -28,11 +30,16 @@ def vectorize(module: tvm.IRModule) -> tvm.IRModule:
     """Return a module with every TensorIR function scheduled where that is possible."""
     functions = {
         name: _scheduled(name.name_hint, function)
-        if isinstance(function, tvm.tirx.PrimFunc)
+        if isinstance(function, tvm.tirx.PrimFunc) and not is_scheduled(function)
         else function
         for name, function in module.functions.items()
     }
     return tvm.IRModule(functions)
+
+
+def is_scheduled(function: tvm.tirx.PrimFunc) -> bool:
+    """Whether a rule of its own has scheduled a kernel."""
+    return SCHEDULED in (function.attrs or {})
 
 
 def _scheduled(name: str, function: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:

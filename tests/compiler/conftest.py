@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnx.parser
@@ -5,6 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from suture.compiler.library import describe
+from suture.compiler.manifest import write_manifest
 
 NET = "net (float[N,4] x) => (float[N,3] y) <float[4,3] w> { [fc] y = MatMul(x, w) }"
 
@@ -61,6 +64,30 @@ def write_external(proto, tmp_path):
         return save(model, tmp_path / path)
 
     return write_external
+
+
+@pytest.fixture
+def external(write_external):
+    """The same, with the other file in its place."""
+
+    def external(location="w.bin", path="model.onnx"):
+        made = write_external(location, path)
+        data = made.parent / location
+        data.parent.mkdir(parents=True, exist_ok=True)
+        data.write_bytes(np.array([1, 2], np.float32).tobytes())
+        return made
+
+    return external
+
+
+@pytest.fixture
+def leaving(external, tmp_path):
+    """A component in the folder ``leaving`` whose weight lies outside of it."""
+    good = describe(external(path="good/model.onnx"), name="leave")
+    path = external("../../../secret.bin", "leaving/leave/1.0.0/model.onnx")
+    made = replace(good, path=path)
+    (path.parent / "component.toml").write_text(write_manifest(made), "utf-8")
+    return made
 
 
 @pytest.fixture

@@ -105,6 +105,19 @@ def test_memory(parse, text, most):
     assert read_resources(parse(text)).peak_bytes == most
 
 
+def test_what_a_branch_captures_stays_alive(parse):
+    model = parse("""g (bool c, float[4] x) => (float[4] y) {
+        a = Relu(x) b = Exp(x) d = Neg(b) e = Exp(d) f = Neg(a)
+        y = If (c) <then_branch = t () => (float[4] p) { p = Add(a, e) },
+            else_branch = u () => (float[4] q) { q = Relu(f) }> }""")
+    assert read_resources(model).peak_bytes == 1 + 4 * 16  # at the If: c, a, e, f and y
+
+
+def test_models_of_strings(parse):
+    model = parse("g (string[2] x) => (string[2] y) { y = Identity(x) }")
+    assert read_resources(model) == Resources(params=0, flops=0, peak_bytes=16)
+
+
 def test_free_dimensions_count_as_one(parse):
     text = "g (float[{n},3] x) => (float[{n},7] y) <float[3,7] w> {{ y = MatMul(x, w) }}"
     free, single = (read_resources(parse(text.format(n=n))) for n in ("N", 1))

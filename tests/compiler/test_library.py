@@ -87,6 +87,39 @@ def test_external_data_comes_along(library, write_external, tmp_path):
         library.verify(added)
 
 
+def test_external_data_that_is_missing(library, external):
+    added = library.add(describe(external(), name="ext"))
+    (added.path.parent / "w.bin").unlink()
+    with pytest.raises(ModelError, match=r"'w\.bin' is missing"):
+        library.verify(added)
+
+
+def test_external_data_that_leaves_its_folder(library, leaving):
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        library.add(leaving)
+    assert files(library) == [LOCK]
+
+
+@pytest.mark.parametrize(
+    ("declared", "key"),
+    [
+        ({"name": "Bad Name"}, "name"),
+        ({"version": "new"}, "version"),
+        ({"provides": "to classify"}, "provides"),
+    ],
+)
+def test_names_that_no_manifest_takes(library, component, declared, key):
+    with pytest.raises(ManifestError, match=key) as caught:
+        library.add(replace(component(), **declared))
+    assert caught.value.at.node == key
+    assert files(library) == [LOCK]
+
+
+def test_a_capability_may_contain_dots(library, component):
+    added = library.add(component("digit.v2"))
+    assert library.get("digit.v2").provides == added.provides == "digit.v2"
+
+
 def test_remove(library, component):
     one, two = (library.add(component("net", version)) for version in ("1.0", "2.0"))
     assert library.remove("net@1.0") == one

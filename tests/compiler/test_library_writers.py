@@ -1,5 +1,6 @@
 """A library that several processes write to, some of which die or meet a full disk."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -109,6 +110,17 @@ def test_a_process_that_dies_half_way(library, component):
         assert writer.wait() == 9
     assert list(library) == []
     library.verify(library.add(made))
+
+
+def test_a_disk_that_is_full_from_the_start(library, component, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = component()
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(LibraryError, match="cannot be written: No space left") as caught:
+        library.add(made)
+    assert caught.value.at.component == str(library.root)
 
 
 @pytest.mark.parametrize("step", ["model", "manifest", "rename"])

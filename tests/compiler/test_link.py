@@ -155,6 +155,59 @@ def test_equal_initializers_are_stored_once(made):
     np.testing.assert_allclose(run(model, NUMBERS), NUMBERS * weight**2 + term, rtol=1e-5)
 
 
+def test_great_initializers_are_stored_once_too(made):
+    text = "g (float[N,40] x) => (float[N,40] y) <float[40,40] %s> { y = MatMul(x, %s) }"
+    one, two = made("one", text % ("w", "w")), made("two", text % ("v", "v"))
+    model = linked(one, two, entry=replace(RAW, shape=(2, 40)))
+    assert len(model.graph.initializers) == 1
+
+
+def test_nodes_without_a_name_get_one_each(made):
+    text = "g (float[N,4] x) => (float[N,4] y) { a = Relu(x) b = Neg(a) y = Relu(b) }"
+    _, nodes = all_names(linked(made("net", text)))
+    assert nodes == {"net/a": 1, "net/b": 1, "net/y": 1}
+
+
+def test_outputs_left_out_stay_left_out(tmp_path):
+    weights = {"w": np.full((1, 12, 4), 0.1), "r": np.full((1, 12, 3), 0.1)}
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("LSTM", ["x", *weights], ["", "h"], hidden_size=3)],
+        "g",
+        [onnx.helper.make_tensor_value_info("x", 1, [5, 1, 4])],
+        [onnx.helper.make_tensor_value_info("h", 1, [1, 1, 3])],
+        [onnx.numpy_helper.from_array(w.astype(np.float32), k) for k, w in weights.items()],
+    )
+    path, opsets = tmp_path / "l.onnx", [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    model = linked(describe(path, name="l"), entry=replace(RAW, shape=(5, 1, 4)))
+    (node,) = model.graph
+    assert [value.name for value in node.outputs] == ["", "output"]
+
+
+def test_two_versions_of_another_domain(made):
+    def scaler(name, version):
+        component = made(name, "g (float[N,4] x) => (float[N,4] y) { y = Relu(x) }")
+        model = onnx.load(component.path)
+        model.graph.node[0].CopyFrom(
+            onnx.helper.make_node(
+                "Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=[0.0], scale=[2.0]
+            )
+        )
+        model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", version))
+        onnx.save(model, component.path)
+        return describe(component.path, name=name)
+
+    two, three = scaler("two", 2), scaler("three", 3)
+    same = linked(three, three, ids=["a", "b"])
+    np.testing.assert_allclose(run(same, NUMBERS), 4 * NUMBERS, rtol=1e-5)
+    with pytest.raises(
+        LinkError, match=r"version 3 of .*'ai\.onnx\.ml', another step 2"
+    ) as caught:
+        linked(two, three)
+    assert caught.value.at.component == "three@1.0.0"
+    assert "same version" in caught.value.hint
+
+
 def test_shapes_of_the_request_are_bound_throughout(made):
     text = "g (float[B,T] x) => (float[B,T] y) { m = Relu(x) y = Neg(m) }"
     model = linked(made("free", text))

@@ -136,6 +136,9 @@ def test_a_missing_table_is_named(document, read, table):
         ("component", "provides", "to classify"),
         ("component", "opset", "seventeen"),
         ("component", "opset", 0),
+        ("component", "opset", "12"),
+        ("component", "opset", True),
+        ("component", "opset", 12.0),
         ("component", "sha256", "0A" * 32),
         ("component", "sha256", "0a" * 31),
         ("component", "depends", "denoise"),
@@ -147,9 +150,11 @@ def test_a_missing_table_is_named(document, read, table):
         ("input.0", "kind", "image/gray/8"),
         ("input.0", "kind", ""),
         ("input.0", "dtype", 32),
+        ("input.0", "dtype", "flaot32"),
         ("input.0", "shape", 3),
         ("input.0", "range", [0.0]),
         ("input.0", "range", ["low", "high"]),
+        ("input.0", "range", [1.0, 0.0]),
         ("metric.1", "value", "good"),
     ],
 )
@@ -160,6 +165,23 @@ def test_a_wrong_value_is_named(document, read, table, key, value):
         read(document)
     assert caught.value.at.node.startswith(f"{table}.{key}")
     assert caught.value.message.startswith(f"{table}.{key}")
+
+
+def test_a_layout_of_other_axes(document, read):
+    document["input"][0]["layout"] = "HW"
+    with pytest.raises(ManifestError, match="'HW' names 2 axes, the shape has 4") as caught:
+        read(document)
+    assert caught.value.at.node == "input.0"
+
+
+@pytest.mark.parametrize(
+    "change", [{"dtype": "flaot32"}, {"layout": "HW"}, {"range": (1.0, 0.0)}]
+)
+def test_a_port_that_cannot_be_is_not_written(full, change):
+    wrong = replace(full, inputs=(replace(full.inputs[0], **change),))
+    with pytest.raises(ManifestError) as caught:
+        write_manifest(wrong)
+    assert caught.value.at.component == full.ref
 
 
 def test_no_port_at_all(document, read):

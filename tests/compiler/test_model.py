@@ -127,6 +127,15 @@ def test_an_unknown_operator_is_named_with_its_node(write, name, place):
     assert "export the model again" in caught.value.hint
 
 
+def test_an_unknown_operator_in_a_branch(write):
+    path = write("""g (bool c, float[2] x) => (float[2] y) { y = If (c) <
+        then_branch = a () => (float[2] p) { [deep] p = Bogus(x) },
+        else_branch = b () => (float[2] q) { q = Relu(x) }> }""")
+    with pytest.raises(BackendError, match="'Bogus' is not in ONNX") as caught:
+        load_model(path)
+    assert caught.value.at.node == "deep"
+
+
 def test_an_operator_newer_than_the_imported_set(write):
     path = write("g (float[2] x) => (float[2] y) { y = Gelu(x) }", opset=19)
     with pytest.raises(BackendError, match="'Gelu' is not in ONNX operator set 19"):
@@ -199,6 +208,12 @@ def test_an_output_keeps_its_declared_shape_where_nothing_is_inferred(parse):
     model = parse("g (float[2] x) => (float[4,5] y) { y = com.example.Own(x) }")
     infer_shapes(model)
     assert shapes(model) == {"y": [4, 5]}
+
+
+def test_an_output_keeps_the_declared_sizes_that_are_not_inferred(parse):
+    model = parse("g (float[3,4] x, int64[2] s) => (float[4,3] y) { y = Reshape(x, s) }")
+    infer_shapes(model)
+    assert shapes(model) == {"y": [4, 3]}
 
 
 def test_equal_models_give_equal_bytes_in_another_process(digits, tmp_path):

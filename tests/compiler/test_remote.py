@@ -1,13 +1,12 @@
 from dataclasses import replace
 
 import fsspec
-import numpy as np
 import pytest
 
 from suture.compiler.library import Library, describe
 from suture.compiler.manifest import write_manifest
 from suture.compiler.remote import is_url, pull, push
-from suture.errors import LibraryError, ManifestError
+from suture.errors import LibraryError, ManifestError, ModelError
 
 WIDER = "net (float[N,4] x) => (float[N,9] y) <float[4,9] w> { y = MatMul(x, w) }"
 
@@ -71,13 +70,34 @@ def test_only_what_is_missing_travels(url, here, there, component):
     assert refs(pull(url, there)) == ["b@1.0.0"]
 
 
-def test_external_data_travels_too(url, here, there, write_external, tmp_path):
-    data = np.array([1, 2], np.float32).tobytes()
-    (tmp_path / "w.bin").write_bytes(data)
-    here.add(describe(write_external("w.bin"), name="ext"))
+@pytest.mark.parametrize("location", ["w.bin", "data/w.bin"])
+def test_external_data_travels_too(url, here, there, external, location):
+    added = here.add(describe(external(location), name="ext"))
     push(here, url)
     (copied,) = pull(url, there)
-    assert (copied.path.parent / "w.bin").read_bytes() == data
+    data = (added.path.parent / location).read_bytes()
+    assert (copied.path.parent / location).read_bytes() == data
+
+
+def test_external_data_that_leaves_is_not_sent(leaving, tmp_path):
+    url = f"file://{tmp_path / 'x' / 'y' / 'remote'}"
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        push(Library(tmp_path / "leaving"), url)
+    assert not list((tmp_path / "x").rglob("secret.bin"))
+
+
+def test_external_data_that_leaves_is_not_fetched(leaving, there, tmp_path):
+    with pytest.raises(ModelError, match="outside the model's folder"):
+        pull(f"file://{tmp_path / 'leaving'}", there)
+    assert list(there) == []
+
+
+def test_a_place_that_holds_no_library(url, there):
+    with pytest.raises(LibraryError, match="no such library") as caught:
+        pull(url, there)
+    assert caught.value.at.component == url
+    assert "suture library push" in caught.value.hint
+    assert list(there) == []
 
 
 @pytest.mark.parametrize("other", [{"text": WIDER}, {"licence": "MIT"}])

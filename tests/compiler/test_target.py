@@ -51,3 +51,9 @@ def test_plugin_that_makes_something_else(install):
     install("target_odd", GROUP, {"odd": "target_odd:make"}, "def make():\n    return 'odd'\n")
     with pytest.raises(PluginError, match="'odd' of target_odd:make is not a Target"):
         find_target("odd")
+
+
+def test_plugin_that_is_no_function(install):
+    install("target_val", GROUP, {"val": "target_val:X"}, "X = 3\n")
+    with pytest.raises(PluginError, match="'val' of target_val:X is not a Target"):
+        find_target("val")

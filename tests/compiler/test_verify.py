@@ -76,6 +76,18 @@ def test_a_great_whole_number_off_by_one():
         verify(np.array([1_000_000]), np.array([1_000_001]))
 
 
+def test_neighbours_that_float64_cannot_tell_apart():
+    with pytest.raises(VerifyError, match=r"at \[0\]"):
+        verify(np.array([2**60]), np.array([2**60 + 1]))
+
+
+def test_text_is_compared():
+    words = np.array(["a", "b"], object)
+    assert verify(words, words.copy()) == 0
+    with pytest.raises(VerifyError, match=r"'c' instead of 'b' at \[1\]"):
+        verify(words, np.array(["a", "c"], object))
+
+
 @pytest.mark.parametrize(
     ("want", "got", "equal"),
     [
@@ -130,10 +142,10 @@ def test_every_output_is_compared():
 
 
 def test_the_greatest_difference():
-    want = {"a": np.array([1.0, np.nan]), "b": np.array([3, 4])}
+    want = {"a": np.array([1.0, np.nan, np.inf]), "b": np.array([3, 4])}
     assert max_abs_error(want, want) == 0
     assert max_abs_error(want, {**want, "b": np.array([3, 9])}) == 5
-    assert max_abs_error(want, {**want, "a": np.array([1.0, 0.0])}) == np.inf
+    assert max_abs_error(want, {**want, "a": np.array([1.0, 0.0, np.inf])}) == np.inf
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,20 @@ def test_a_step_that_names_no_adapter(spec, message):
         parse_adapter(spec)
     assert message in caught.value.message
     assert caught.value.at.component == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("layout{source=HW,target=HW}", "HW cannot become HW"),
+        ("layout{source=HWC,target=HW}", "HWC cannot become HW"),
+        ("cast{to=flaot}", "'flaot' is not an element type"),
+        ("resize{height=0,width=3}", "0x3 is not a size"),
+        ("rescale{low=1,high=1,to-low=0,to-high=1}", "1..1 is not a range"),
+    ],
+)
+def test_a_step_that_cannot_be(spec, message):
+    with pytest.raises(PlanError) as caught:
+        parse_adapter(spec)
+    assert message in caught.value.message
+    assert caught.value.at.component == spec

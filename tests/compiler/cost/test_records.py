@@ -1,7 +1,9 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -154,7 +156,6 @@ for number in range(count):
 
 def test_processes_write_at_the_same_time(records):
     """Each writes episodes of its own, and some that the others write too."""
-    assert records.episodes("digits") == []  # the file is there
     count = 20
     writers = [
         subprocess.Popen(
@@ -177,6 +178,19 @@ def test_processes_write_at_the_same_time(records):
     assert (len(seen), set(seen)) == (4 * count, expected)
     subjects = {record.subject for record in records.latencies(backend="ort", threads=1)}
     assert subjects == {name for name in expected if not name.startswith("shared")}
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            opened = [Records(tmp_path / f"{number}.sqlite") for _ in range(8)]
+            barrier = Barrier(len(opened))
+
+            def read(records, barrier=barrier):
+                barrier.wait()
+                return records.episodes("digits")
+
+            assert list(pool.map(read, opened)) == [[]] * 8
 
 
 def test_a_reader_sees_what_was_there_while_another_writes(records):

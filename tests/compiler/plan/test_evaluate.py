@@ -157,9 +157,49 @@ def test_arrays_that_do_not_make_a_set(tmp_path, arrays, message):
     assert caught.value.at.component == str(path)
 
 
-def test_a_file_that_is_no_npz(tmp_path):
+@pytest.mark.parametrize(
+    "labels",
+    [np.array(list("abcdef")), np.eye(6, dtype=int), np.linspace(0, 1, 6), np.array(3)],
+)
+def test_labels_that_are_no_classes(tmp_path, labels):
+    np.savez(tmp_path / "e.npz", inputs=SCANS, labels=labels)
+    with pytest.raises(ManifestError, match="labels"):
+        read_evaluation(tmp_path / "e.npz", "image/gray")
+
+
+def test_an_array_instead_of_a_set(tmp_path):
+    np.save(tmp_path / "e.npy", SCANS)
+    with pytest.raises(ManifestError, match="not an evaluation set"):
+        read_evaluation(tmp_path / "e.npy", "image/gray")
+
+
+def test_a_truncated_npz(tmp_path, digits):
+    path = tmp_path / "cut.npz"
+    path.write_bytes(digits.task.evaluation.read_bytes()[:-1000])
+    with pytest.raises(ManifestError, match="not an evaluation set"):
+        read_evaluation(path, "image/gray")
+
+
+def test_damaged_bytes_are_never_a_traceback(tmp_path):
+    path = tmp_path / "spoilt.npz"
+    np.savez_compressed(path, inputs=SCANS, labels=np.arange(6))
+    content, rng = path.read_bytes(), np.random.default_rng(3)
+    refused = 0
+    for _ in range(300):
+        spoilt = bytearray(content)
+        spoilt[rng.integers(len(spoilt))] ^= int(rng.integers(1, 256))
+        path.write_bytes(spoilt)
+        try:
+            read_evaluation(path, "image/gray")
+        except ManifestError:
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_npz(tmp_path, content):
     path = tmp_path / "bad.npz"
-    path.write_bytes(b"not a zip")
+    path.write_bytes(content)
     with pytest.raises(ManifestError, match="not an evaluation set") as caught:
         read_evaluation(path, "image/gray")
     assert "arrays inputs, labels" in caught.value.hint

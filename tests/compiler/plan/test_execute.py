@@ -88,6 +88,16 @@ def test_a_fixed_first_axis_runs_sample_by_sample(component, numbers, chain):
     np.testing.assert_array_equal(outputs, np.ones((BATCH + 2, 1, 4), np.float32))
 
 
+def test_a_first_axis_that_is_a_sequence_is_no_batch(component, numbers, chain):
+    text = "g (float[T,4] x) => (float[T,4] y) { y = Softmax<axis=0>(x) }"
+    along = component("along", text)
+    samples = [np.full((5, 4), number, np.float32) for number in range(3)]
+    outputs = Executor({along.ref: along}, numbers("tensor", (5, 4)), samples).run(
+        chain(along)
+    )
+    np.testing.assert_allclose(outputs, np.full((3, 5, 4), 0.2), rtol=1e-5)
+
+
 def test_two_outputs_and_two_inputs(component, numbers):
     text = "g (float[N,4] x) => (float[N,4] u, float[N,4] v) { u = Abs(x) v = Neg(x) }"
     split = component("split", text)

@@ -158,6 +158,19 @@ def test_an_older_version_stays_where_a_dependency_asks_for_it(unary):
     assert refs == ["f@1.1.0", "f@2.0.0", "g@1.0.0"]
 
 
+def test_older_versions_that_older_versions_need(task, unary):
+    c = [unary("c", "raw", "raw", version=version) for version in ("1.0.0", "2.0.0")]
+    old = unary("b", "raw", "raw", depends=(Dependency("c", "<2"),))
+    new = unary("b", "raw", "raw", version="2.0.0")
+    a = unary("a", "raw", "done", depends=(Dependency("b", "<2"),))
+    assert "c > b > a" in names(search(task, [a, old, new, *c]))
+
+
+def test_a_component_called_input(task, unary):
+    (plan,) = search(task, [unary("input", "raw", "done")]).plans
+    assert [step.ref for step in plan.order()] == ["input@1.0.0"]
+
+
 def test_ports_that_cannot_be_joined_name_both_and_the_nearest_adapters(digits, component):
     text = "g (float[N,1,H,W] s) => (float[N,1,H,W] y) { y = Relu(s) }"
     model = component("listen", text, ports={"s": "spectrum", "y": "class/digit"})

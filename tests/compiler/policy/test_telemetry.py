@@ -114,6 +114,9 @@ def test_bytes_that_are_no_text_are_skipped(tmp_path):
         changed(total_us="slow"),
         changed(total_us=-1),
         changed(total_us=float("nan")),
+        changed(total_us=float("inf")),
+        changed(total_us=10**400),
+        changed(total_us=True),
         changed(plan_digest="never planned"),
     ],
 )
@@ -137,6 +140,17 @@ def test_a_request_without_bucket_is_of_the_unknown(log, bucket):
 def test_without_a_policy_the_plan_was_certain(log, value):
     (episode,) = learnt(log(changed(propensity=value)))
     assert episode.propensity == 1.0
+
+
+def test_a_propensity_beyond_floats(log):
+    (episode,) = learnt(log(changed(propensity=10**400)))
+    assert episode.propensity == 1.0
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000])
+def test_deep_nesting_is_skipped(log, line):
+    read = read_logs([log(line, ANSWER)])
+    assert (list(read.answers), read.skipped) == (["r1"], 1)
 
 
 def test_a_missing_log(tmp_path, log):

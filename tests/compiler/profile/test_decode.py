@@ -128,9 +128,27 @@ def test_objects_are_not_unpickled(saved):
         decode(saved(stream.getvalue()), "tensor")
 
 
-def test_a_huge_image_is_refused_before_it_is_decoded(saved):
-    with pytest.raises(RequestError, match=f"8100x8000 is more than {MAX_PIXELS} pixels"):
-        decode(saved(png_header(8100, 8000)), "image/gray")
+@pytest.mark.parametrize("side", [8100, 10_000, 20_000, 60_000])
+def test_a_huge_image_is_refused_before_it_is_decoded(saved, side):
+    """Pillow itself warns of the second and refuses the others."""
+    with pytest.raises(RequestError, match=f"is more than {MAX_PIXELS} pixels|bomb"):
+        decode(saved(png_header(side, side)), "image/gray")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr':'<f4','fortran_order':False,'shape':(1000000000000,),}\n",
+        b"{'descr':'<f4','fortran_order':False,'shape':(99999999999,99999999999),}\n",
+        b"{'descr':'<f4'",
+        b"{[]:1}\n",
+        b"(" * 100,
+    ],
+)
+def test_an_array_whose_header_lies(saved, header):
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    with pytest.raises(RequestError, match=r"not a readable \.npy file"):
+        decode(saved(content), "tensor")
 
 
 def test_spoilt_images_are_never_a_traceback(saved):

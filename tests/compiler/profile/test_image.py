@@ -186,3 +186,19 @@ def test_tiny_images_have_finite_features(shape):
 def test_what_is_no_image_is_refused(data):
     with pytest.raises(RequestError, match="an image is uint8"):
         analyze(data, "image/gray")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (32, 32), (8, 8, 3)])
+@pytest.mark.parametrize("grey", [0, 7, 255])
+def test_blank_images_have_finite_features(shape, grey):
+    profile = analyze(np.full(shape, grey, np.uint8), "image/gray")
+    assert np.isfinite(list(profile.features.values())).all()
+    assert profile.features["skew_deg"] == 0
+
+
+def test_a_lean_to_the_right_is_positive():
+    image = np.zeros((64, 64), np.uint8)
+    for row in range(12, 52):
+        column = 48 - row // 2  # the top lies to the right
+        image[row, column - 3 : column + 4] = 255
+    assert features(image)["skew_deg"] == pytest.approx(26.6, abs=2)

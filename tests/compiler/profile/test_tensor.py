@@ -34,10 +34,13 @@ def test_half_precision_does_not_overflow():
     assert analyze(data, "tensor").features["mean"] == pytest.approx(float(data[0]))
 
 
-@pytest.mark.parametrize("data", [np.zeros((0, 3)), np.array([np.nan, np.nan])])
-def test_nothing_to_measure(data):
+@pytest.mark.parametrize(
+    ("data", "lost"), [(np.zeros((0, 3)), 0), (np.array([np.nan, np.nan]), 1)]
+)
+def test_nothing_to_measure(data, lost):
     features = analyze(data, "tensor").features
     assert (features["mean"], features["std"], features["max"]) == (0, 0, 0)
+    assert (features["zero_fraction"], features["non_finite_fraction"]) == (0, lost)
     assert features["elements"] == data.size
 
 

@@ -1,0 +1,1 @@
+"""How kernels are laid out in registers and loops: one rule a file."""

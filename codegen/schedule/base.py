@@ -1,0 +1,106 @@
+"""What schedules share: the vector unit they are for, and the work after a reduction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import tvm
+from tvm import te, tirx
+
+from suture.compiler.target import Target
+
+Activation = Literal["none", "relu", "clip"]
+SCHEDULED = "tirx.is_scheduled"
+OPAQUE = 8  # relax.OpPatternKind: never fused with what stands around it
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """A processor's vector unit.
+
+    Attributes:
+        lanes: float32 numbers in one register.
+        registers: How many there are.
+    """
+
+    lanes: int
+    registers: int
+
+
+WIDTHS: Mapping[str, Vectors] = {
+    "x86-64-v4": Vectors(lanes=16, registers=32),
+    "x86-64-v3": Vectors(lanes=8, registers=16),
+}
+"""LLVM's names of processors → their vector units (AVX-512, AVX2)."""
+
+
+def vectors(target: Target) -> Vectors:
+    """Return a target's vector unit; NEON's where nothing more is known."""
+    return WIDTHS.get(target.mcpu, Vectors(lanes=4, registers=16))
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What is done to a sum before it is written.
+
+    Attributes:
+        bias: Whether one number a channel is added.
+        residual: Whether a tensor of the output's shape is added.
+        activation: What follows.
+        low: Lower bound of a clip.
+        high: Upper bound of a clip.
+    """
+
+    bias: bool = False
+    residual: bool = False
+    activation: Activation = "none"
+    low: float = 0.0
+    high: float = 0.0
+
+    def apply(self, value: Any, bias: Any, residual: Any) -> Any:
+        """Return the finished element; ``bias`` and ``residual`` are read where wanted."""
+        if self.bias:
+            value = value + bias()
+        if self.residual:
+            value = value + residual()
+        if self.activation == "relu":
+            return te.max(value, tirx.const(0.0, "float32"))
+        if self.activation == "clip":
+            low, high = (tirx.const(bound, "float32") for bound in (self.low, self.high))
+            return te.max(te.min(value, high), low)
+        return value
+
+    def tensors(
+        self, bias: Sequence[int], residual: Sequence[int]
+    ) -> tuple[list[Any], Callable[..., Any], Callable[..., Any]]:
+        """Return the further arguments of a kernel, and how to read the bias and residual."""
+        first = te.placeholder(tuple(bias), name="bias")
+        second = te.placeholder(tuple(residual), name="residual")
+        used = [t for t, wanted in ((first, self.bias), (second, self.residual)) if wanted]
+        return used, lambda *i: first[i], lambda *i: second[i]
+
+
+def ceil_div(size: int, part: int) -> int:
+    """Return how many parts cover a size."""
+    return -(-size // part)
+
+
+def efficiency(rows: int, registers_wide: int, vectors: Vectors) -> float:
+    """Return what fraction of the peak a tile of accumulators may reach, by formula.
+
+    Two multiply-adds and two loads start each cycle and a multiply-add takes four cycles:
+    eight accumulators hide its latency, and a tile needs one load for each row and for each
+    register of weights. 0 where the tile does not fit into the registers.
+    """
+    sums = rows * registers_wide
+    if sums + registers_wide + 1 > vectors.registers:
+        return 0.0
+    return min(1.0, sums / 8) * min(1.0, sums / (rows + registers_wide))
+
+
+def finished(schedule: Any) -> tvm.tirx.PrimFunc:
+    """Return a scheduled kernel, marked so that nothing schedules or fuses it again."""
+    function = schedule.mod["main"].with_attr(SCHEDULED, True)
+    return function.with_attr("op_pattern", OPAQUE).without_attr("global_symbol")
