@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tvm
 from tvm import relax, te, tirx
 
 from suture.codegen.schedule.base import Activation, Epilogue, Vectors, ceil_div
@@ -64,6 +65,7 @@ class Blocked:
             strides=tuple(attributes["strides"]),
             pads=tuple(attributes["pads"]),
             dilations=tuple(attributes["dilations"]),
+            groups=attributes["groups"],
             plain=not depthwise and channels <= PLAIN_CHANNELS and x not in self._twins,
         )
         out = shape.out
@@ -125,11 +127,51 @@ class Blocked:
     def elementwise(
         self, inputs: Sequence[Any], convert: Callable[[list[Any]], Any]
     ) -> Any | None:
-        """Do an operator to the operands' twins; None where one has none of the same shape."""
-        if not all(x in self._twins for x in inputs) or len({dims(x) for x in inputs}) != 1:
+        """Do an operator to the operands' twins; None where one has none of the same shape.
+
+        A constant for each channel, or one for all, has a twin of its own.
+        """
+        first = inputs[0]
+        if first not in self._twins:
             return None
-        twin = self._builder.emit(convert([self._twins[x] for x in inputs]))
-        return self.plain(twin, dims(inputs[0])[1])
+        twins = [self._operand(x, first) for x in inputs]
+        if any(twin is None for twin in twins):
+            return None
+        return self.plain(self._builder.emit(convert(twins)), dims(first)[1])
+
+    def _operand(self, value: Any, like: Any) -> Any | None:
+        """Return the twin of an operand, or None where it has none of that shape."""
+        if value in self._twins:
+            return self._twins[value] if dims(value) == dims(like) else None
+        if not isinstance(value, tvm.ir.GenericConst) or value.ty.dtype != "float32":
+            return None
+        array, (_, channels, _, _) = numbers(value), dims(like)
+        if array.size == 1:
+            return relax.const(array.reshape(()))
+        if array.size == channels and array.shape[-3:] == (channels, 1, 1):
+            return self._channels(array)
+        return None
+
+    def _channels(self, vector: npt.NDArray[np.float32]) -> Any:
+        """Return a constant for each channel as it is added to a twin."""
+        lanes = self._vectors.lanes
+        blocks = ceil_div(vector.size, lanes)
+        whole = padded(vector.reshape(-1), blocks * lanes)
+        return relax.const(whole.reshape(blocks, 1, 1, lanes))
+
+    def batch_norm(self, inputs: Sequence[Any], attributes: Attributes) -> Any | None:
+        """Emit a normalisation that could not be folded, as one product and one sum."""
+        x, *constants = inputs
+        if x not in self._twins or attributes.get("training_mode", 0):
+            return None
+        if not all(isinstance(each, tvm.ir.GenericConst) for each in constants):
+            return None
+        scale, shift, mean, variance = (numbers(each).astype(np.float64) for each in constants)
+        scale = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
+        factor, term = (a.astype(np.float32) for a in (scale, shift - mean * scale))
+        product = relax.op.multiply(self._twins[x], self._channels(factor))
+        twin = self._builder.emit(relax.op.add(product, self._channels(term)))
+        return self.plain(twin, dims(x)[1])
 
     def concat(self, inputs: Sequence[Any]) -> Any | None:
         """Join channels of twins; None where a block would have to be cut."""

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from suture.codegen.schedule.base import Vectors
+from suture.codegen.schedule.conv import holds_groups
+
 DOMAIN = "suture"
 CONV, GEMM = "SutureConv", "SutureGemm"
 FLOAT = ir.DataType.FLOAT
@@ -35,13 +38,13 @@ class _Chain:
         return self.nodes[-1].outputs[0]
 
 
-def group(model: ir.Model) -> tuple[str, ...]:
+def group(model: ir.Model, vectors: Vectors) -> tuple[str, ...]:
     """Replace every group of a prepared model, in place; return what they hold, for people."""
     told = []
     for node in list(model.graph):
         if node.graph is None:  # taken into an earlier group
             continue
-        chain = _anchor(node)
+        chain = _anchor(node, vectors)
         if chain is None:
             continue
         kind = CONV if node.op_type == "Conv" else GEMM
@@ -51,12 +54,12 @@ def group(model: ir.Model) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _anchor(node: ir.Node) -> _Chain | None:
+def _anchor(node: ir.Node, vectors: Vectors) -> _Chain | None:
     """Return a chain of one node, or None where no schedule is for it."""
     if node.domain not in ("", "ai.onnx") or not _static(node.outputs[0]):
         return None
     if node.op_type == "Conv":
-        return _conv(node)
+        return _conv(node, vectors)
     if node.op_type == "Gemm":
         return _gemm(node)
     if node.op_type == "MatMul" and _matrix(node.inputs[1]) and _static(node.inputs[0]):
@@ -64,7 +67,7 @@ def _anchor(node: ir.Node) -> _Chain | None:
     return None
 
 
-def _conv(node: ir.Node) -> _Chain | None:
+def _conv(node: ir.Node, vectors: Vectors) -> _Chain | None:
     x, w = node.inputs[:2]
     if not _static(x) or not _constant(w) or w is None or w.dtype != FLOAT:
         return None
@@ -72,7 +75,8 @@ def _conv(node: ir.Node) -> _Chain | None:
     if len(shape) != 4 or shape[0] != 1 or len(kernel) != 4:
         return None
     groups = node.attributes.get_int("group", 1)
-    if groups != 1 and not (groups == shape[1] == kernel[0]):
+    depthwise = groups > 1 and groups == shape[1] == kernel[0]
+    if not depthwise and not holds_groups(shape[1], kernel[0], groups, vectors):
         return None
     strides = list(node.attributes.get_ints("strides", [1, 1]))
     dilations = list(node.attributes.get_ints("dilations", [1, 1]))
@@ -83,7 +87,8 @@ def _conv(node: ir.Node) -> _Chain | None:
         "strides": strides,
         "dilations": dilations,
         "pads": pads,
-        "depthwise": int(groups > 1),
+        "depthwise": int(depthwise),
+        "groups": 1 if depthwise else groups,
     }
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and not _constant(bias):

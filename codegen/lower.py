@@ -63,7 +63,7 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     check_static(model)
     prepared = prepare(model)
     check_operators(prepared)
-    groups = group(prepared)
+    groups = group(prepared, vectors(target))
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
     imported, notes = import_model(prepared, vectors(target))
@@ -169,8 +169,10 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         self, op_name: str, given: list[Any], attrs: dict[str, Any], opset: int
     ) -> Any:
         """Return the output of an operator done to tensors in blocks, or None."""
-        if not all(isinstance(x, relax.Var) for x in given):
+        if not given or not isinstance(given[0], relax.Var):
             return None
+        if op_name == "BatchNormalization":
+            return self.blocked.batch_norm(given, attrs)
         if op_name in ELEMENTWISE:
 
             def convert(twins: list[Any]) -> Any:

@@ -36,7 +36,7 @@ def seeded_input(port: Port, rng: np.random.Generator, *, free: int = 1) -> npt.
     shape = [dim if isinstance(dim, int) else free for dim in port.shape]
     dtype = np.dtype(port.dtype)
     if dtype.kind == "b":
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
     if dtype.kind in "iu":
         low, high = port.range or (0, 9)
         return rng.integers(int(low), int(high) + 1, shape).astype(dtype)
@@ -106,7 +106,8 @@ def assert_equal(expected: Arrays, actual: Arrays, *, what: str, rtol: float = R
 
     Raises:
         VerifyError: An output is missing, has another shape or type, or differs by more than
-            ``rtol``, whole numbers by anything; names the output, the place and both values.
+            ``rtol`` or four roundings of its type, whichever is greater, whole numbers by
+            anything; names the output, the place and both values.
     """
     worst = 0.0
     for name, want in expected.items():
@@ -133,7 +134,7 @@ def assert_equal(expected: Arrays, actual: Arrays, *, what: str, rtol: float = R
         gap[np.isnan(gap)] = np.inf
         place = np.unravel_index(int(gap.argmax()), gap.shape)
         worst = max(worst, float(gap[place]))
-        if gap[place] > rtol:
+        if gap[place] > max(rtol, 4 * float(np.finfo(want.dtype).eps)):
             raise VerifyError(
                 f"{got[place]!r} instead of {want[place]!r} at {[int(i) for i in place]}, "
                 f"{gap[place]:.2e} of the output's magnitude",

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import count
+from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.compiler.profile.base import RequestProfile
@@ -88,3 +91,26 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or value.is_graph_input():
         return None
     return ir.convenience.get_const_tensor(value)
+
+
+def free_name(root: ir.Graph, stem: str) -> str:
+    """Return the stem, numbered if a value of the graph or of a subgraph has that name."""
+    taken = {value.name for node in root.all_nodes() for value in node.outputs}
+    for graph in (root, *root.subgraphs()):
+        taken.update(value.name for value in graph.inputs)
+        taken.update(graph.initializers)
+    if stem not in taken:
+        return stem
+    return next(name for n in count(1) if (name := f"{stem}.{n}") not in taken)
+
+
+def add_constant(graph: ir.Graph, name: str, data: npt.NDArray[Any]) -> ir.Value:
+    """Return a new initializer of a graph; ``free_name`` gives the name."""
+    value = ir.Value(
+        name=name,
+        const_value=ir.tensor(np.ascontiguousarray(data), name=name),
+        shape=ir.Shape(data.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(data.dtype)),
+    )
+    graph.register_initializer(value)
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import onnx_ir as ir
@@ -11,22 +11,29 @@ from suture.errors import Location
 from suture.passes.base import GraphPass, Note, PassContext, PassResult
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class ForeignPass(GraphPass):
-    """A pass of another library, under the name of its entry point."""
+    """A pass of another library, under the name of its entry point.
+
+    Two are equal where they print the same.
+
+    Attributes:
+        title: Name of the entry point.
+        inner: The pass itself.
+        options: What it was made with besides defaults, as text.
+    """
 
     name: ClassVar[str] = "foreign"
-
-    def __init__(self, name: str, inner: ir.passes.PassBase) -> None:
-        object.__setattr__(self, "title", name)
-        object.__setattr__(self, "inner", inner)
+    title: str
+    inner: ir.passes.PassBase = field(compare=False)
+    options: tuple[tuple[str, str], ...] = ()
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Run the pass; what it says of itself is only whether it changed the model."""
-        inner: ir.passes.PassBase = self.__dict__["inner"]
-        result = inner(model)
+        result = self.inner(model)
         made = (Note(Location(model.graph.name or "model"), "changed"),) * result.modified
         return PassResult(result.model, made=made)
 
     def __str__(self) -> str:
-        return str(self.__dict__["title"])
+        options = ",".join(f"{key.replace('_', '-')}={text}" for key, text in self.options)
+        return self.title + (f"{{{options}}}" if options else "")

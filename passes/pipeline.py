@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import make_dataclass
+from typing import get_type_hints
 
 import onnx_ir as ir
 
@@ -26,13 +29,16 @@ ITEM_END = re.compile(r",(?![^{]*\})")
 
 
 def parse_pipeline(text: str) -> tuple[GraphPass, ...]:
-    """Return the passes that a pipeline's text or name selects, in order.
+    """Return the passes that a text selects, in order; named pipelines may stand in it.
 
     Raises:
         PassError: No such pass or option is installed; the hint names the nearest.
     """
-    text = PIPELINES.get(text.strip(), text)
-    return tuple(_parse(item) for item in ITEM_END.split(text) if item.strip())
+    passes: list[GraphPass] = []
+    for item in filter(str.strip, ITEM_END.split(text)):
+        named = PIPELINES.get(item.strip())
+        passes += [_parse(item)] if named is None else parse_pipeline(named)
+    return tuple(passes)
 
 
 def format_pipeline(passes: tuple[GraphPass, ...]) -> str:
@@ -58,9 +64,23 @@ def _parse(text: str) -> GraphPass:
         if isinstance(cls, type) and issubclass(cls, GraphPass):
             return build_spec(cls, name, options)
         if isinstance(cls, type) and issubclass(cls, ir.passes.PassBase):
-            return ForeignPass(name, cls(**options))
+            return _foreign(cls, name, options)
     except (SpecError, TypeError) as error:
         raise PassError(str(error), at=at) from error
     raise PassError(
         f"{installed[name].value} is neither a GraphPass nor a pass of onnx_ir", at=at
     )
+
+
+def _foreign(
+    cls: type[ir.passes.PassBase], name: str, options: Mapping[str, str]
+) -> ForeignPass:
+    """Read each option as the constructor annotates it, text where it does not."""
+    known = inspect.signature(cls).parameters
+    for key in options:
+        if key not in known:
+            raise SpecError(f"{cls.__name__} has no option {key!r}" + did_you_mean(key, known))
+    hints = get_type_hints(cls.__init__) if options else {}
+    given = make_dataclass(cls.__name__, [(key, hints.get(key, str)) for key in options])
+    inner = cls(**vars(build_spec(given, name, options)))
+    return ForeignPass(name, inner, tuple(options.items()))

@@ -42,6 +42,7 @@ class ConvShape:
         strides: As in ONNX.
         pads: Rows above, columns left, rows below, columns right.
         dilations: As in ONNX.
+        groups: Parts of the channels that do not see each other; each is whole blocks.
         plain: Whether the input is ``(1, channels, height, width)`` rather than blocked.
     """
 
@@ -53,6 +54,7 @@ class ConvShape:
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
     plain: bool = False
 
     @property
@@ -85,7 +87,14 @@ class ConvShape:
             width=self.height * self.width,
             filters=self.filters,
             kernel=(1, 1),
+            groups=self.groups,
         )
+
+
+def holds_groups(channels: int, filters: int, groups: int, vectors: Vectors) -> bool:
+    """Whether each group of channels and of filters is whole blocks."""
+    whole = groups * vectors.lanes
+    return groups == 1 or (channels % whole == 0 and filters % whole == 0)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class DirectConv:
     def space(cls, shape: ConvShape, vectors: Vectors) -> tuple[DirectConv, ...]:
         """Return every legal tile, the most promising first by formula."""
         pixels = shape.out[1]
-        padded = ceil_div(shape.filters, vectors.lanes) * vectors.lanes
+        padded = ceil_div(shape.filters, vectors.lanes) * vectors.lanes // shape.groups
         costs = {}
         for wide in range(1, MOST_WIDE + 1):
             if padded % (wide * vectors.lanes):
@@ -120,12 +129,12 @@ class DirectConv:
     def pack(
         self, weights: npt.NDArray[np.float32], shape: ConvShape, vectors: Vectors
     ) -> npt.NDArray[np.float32]:
-        """Return weights ``(filters, channels, kh, kw)`` as the kernel reads them."""
+        """Return weights ``(filters, channels / groups, kh, kw)`` as the kernel reads them."""
         lanes = 1 if shape.plain else vectors.lanes
         filters = ceil_div(shape.filters, vectors.lanes) * vectors.lanes
-        channels = ceil_div(shape.channels, lanes) * lanes
+        channels = ceil_div(shape.channels // shape.groups, lanes) * lanes
         whole = np.zeros((filters, channels, *shape.kernel), np.float32)
-        whole[: shape.filters, : shape.channels] = weights
+        whole[: shape.filters, : shape.channels // shape.groups] = weights
         blocks = whole.reshape(
             filters // self.columns, self.columns, channels // lanes, lanes, *shape.kernel
         )
@@ -152,17 +161,25 @@ class DirectConv:
             else (blocks, shape.height, shape.width, lanes)
         )
         image = te.placeholder(given, name="image")
-        tiles = (filter_blocks * lanes // self.columns, blocks, kh, kw, deep, self.columns)
+        seen = blocks // shape.groups
+        tiles = (filter_blocks * lanes // self.columns, seen, kh, kw, deep, self.columns)
         weights = te.placeholder(tiles, name="weights")
         read = padded_image(image, shape, wide, blocks, deep)
-        c = te.reduce_axis((0, blocks), "c")
+        c = te.reduce_axis((0, seen), "c")
+        tiles_of_group = tiles[0] // shape.groups
         y, x = te.reduce_axis((0, kh), "y"), te.reduce_axis((0, kw), "x")
         d = te.reduce_axis((0, deep), "d")
         (down, across), (dy, dx) = shape.strides, shape.dilations
         sums = te.compute(
             (tiles[0], out_h, wide, self.columns),
             lambda o, i, j, v: te.sum(
-                read(c, i * down + y * dy, j * across + x * dx, d) * weights[o, c, y, x, d, v],
+                read(
+                    o // tiles_of_group * seen + c,
+                    i * down + y * dy,
+                    j * across + x * dx,
+                    d,
+                )
+                * weights[o, c, y, x, d, v],
                 axis=[c, y, x, d],
             ),
             name="sums",

@@ -15,6 +15,8 @@ from suture.codegen.schedule.base import Epilogue, Vectors, ceil_div, efficiency
 UNROLL = 4
 MOST_ROWS = 16
 MOST_WIDE = 6
+MOST_PADDING = 1.125
+"""Most that a tile may add to the packed weights, which weigh in the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,11 @@ class Gemm:
         Of one row, each weight is used once and memory decides: the wider, the better.
         """
         costs = {}
+        least = ceil_div(shape.columns, vectors.lanes) * vectors.lanes
         for wide in range(1, MOST_WIDE + 1):
             columns = wide * vectors.lanes
+            if ceil_div(shape.columns, columns) * columns > MOST_PADDING * least:
+                continue
             for rows in range(1, min(MOST_ROWS, shape.rows) + 1):
                 best = efficiency(rows, wide, vectors)
                 if best:

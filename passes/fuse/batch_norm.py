@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter import RewriteRuleSet
-from onnxscript.rewriter.rules import common
+from onnxscript.rewriter import RewriteRule, RewriteRuleClassBase, RewriteRuleSet
+from onnxscript.rewriter.rules.common import _fuse_batchnorm as theirs
 
-from suture.passes.base import GraphPass, Note, PassContext, PassResult, constant_of, note
+from suture.passes.base import (
+    GraphPass,
+    PassContext,
+    PassResult,
+    add_constant,
+    constant_of,
+    free_name,
+    note,
+)
 
 FOLDS_INTO = ("Conv", "ConvTranspose", "Gemm")
 
@@ -20,46 +29,96 @@ class FoldBatchNorm(GraphPass):
 
     Before: ``t = Conv(x, w); y = BatchNormalization(t, gamma, beta, mean, var)``.
     After: ``y = Conv(x, w * gamma / sqrt(var + eps), beta - mean * gamma / sqrt(var + eps))``.
-    The rewriting itself is onnxscript's.
+    The rewriting itself is onnxscript's; whether it may take place is decided here.
     """
 
     name: ClassVar[str] = "fold-batch-norm"
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Apply onnxscript's rules, and say why each normalisation that stays does."""
-        before = {node: note(node, "folded") for node in model.graph if _is_batch_norm(node)}
-        reasons = {node: _obstacle(node) for node in before}
-        rules = RewriteRuleSet(
-            [
-                common.fuse_batchnorm_into_conv_rule,
-                common.fuse_batchnorm_into_conv_transpose_rule,
-                common.fuse_batchnorm_into_gemm_rule,
-            ]
+        before = {node: note(node, "folded") for node in _batch_norms(model)}
+        for node in before:
+            if _obstacle(node) is None:
+                _give_bias(node, model.graph)
+        folds = (
+            theirs.FuseBatchNormIntoConv(),
+            theirs.FuseBatchNormIntoConvTranspose(),
+            theirs.FuseBatchNormIntoGemm(),
         )
-        rules.apply_to_model(model)
-        left = {node for node in model.graph if _is_batch_norm(node)}
+        RewriteRuleSet([_guarded(fold) for fold in folds]).apply_to_model(model)
+        left = _batch_norms(model)
         made = tuple(made for node, made in before.items() if node not in left)
         declined = tuple(
-            Note(before[node].at, reasons[node] or "onnxscript's rule does not match")
-            for node in before
-            if node in left
+            note(node, _obstacle(node) or "onnxscript's rule does not match") for node in left
         )
         return PassResult(model, made=made, declined=declined)
 
 
-def _is_batch_norm(node: ir.Node) -> bool:
-    return node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx")
+def _batch_norms(model: ir.Model) -> list[ir.Node]:
+    """Return the normalisations of the graph and its subgraphs."""
+    return [
+        node
+        for node in model.graph.all_nodes()
+        if node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx")
+    ]
+
+
+def _guarded(fold: RewriteRuleClassBase) -> RewriteRule:
+    """Return onnxscript's rule, kept from what we see an obstacle to."""
+
+    def check(context: object, **matched: ir.Value) -> bool:
+        node = matched["batchnorm_out"].producer()
+        return (
+            node is not None
+            and _obstacle(node) is None
+            and bool(fold.check(context, **matched))
+        )
+
+    return RewriteRule(fold.pattern, fold.rewrite, check, name=fold.name)
+
+
+def _give_bias(node: ir.Node, root: ir.Graph) -> None:
+    """Add zeros where a bias is left out: the rule would take a name that may be in use."""
+    before, graph = _before(node), node.graph
+    assert before is not None
+    assert isinstance(graph, ir.Graph)
+    if len(before.inputs) > 2 and before.inputs[2] is not None:
+        return
+    mean, weight = constant_of(node.inputs[3]), before.inputs[1]
+    assert mean is not None
+    assert weight is not None
+    zeros = np.zeros_like(mean.numpy())
+    before.resize_inputs(3)
+    before.replace_input_with(
+        2, add_constant(graph, free_name(root, f"{weight.name}_bias"), zeros)
+    )
+
+
+def _before(node: ir.Node) -> ir.Node | None:
+    """Return what a normalisation can be folded into, if that stands before it."""
+    before = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if before is None or before.domain not in ("", "ai.onnx") or before.graph != node.graph:
+        return None
+    return before if before.op_type in FOLDS_INTO else None
 
 
 def _obstacle(node: ir.Node) -> str | None:
     """Return what keeps a normalisation from being folded, or None."""
-    before = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if before is None or before.op_type not in FOLDS_INTO:
+    before = _before(node)
+    if before is None:
         return "no Conv, ConvTranspose or Gemm stands before it"
+    if node.attributes.get_int("training_mode", 0) or len(node.outputs) > 1:
+        return "it takes its statistics from the batch, as in training"
     if len(before.outputs[0].uses()) > 1 or before.outputs[0].is_graph_output():
         return f"the output of {before.op_type} has other readers"
-    if any(constant_of(value) is None for value in (*node.inputs[1:], *before.inputs[1:])):
+    given = [value for value in before.inputs[1:] if value is not None]
+    constants = [value for value in (*node.inputs[1:], *given) if value is not None]
+    if any(constant_of(value) is None for value in constants):
         return "weights or statistics are not constant"
-    if any(len(value.uses()) > 1 for value in before.inputs[1:] if value is not None):
+    if not all(value.is_initializer() for value in constants):
+        return "weights or statistics are made by nodes, which fold-constants lifts"
+    if len({value.dtype for value in constants}) > 1:
+        return "weights and statistics are of different types"
+    if any(len(value.uses()) > 1 or value.is_graph_output() for value in given):
         return "the weights are shared with another node"
     return None

@@ -27,8 +27,12 @@ class FoldConstants(GraphPass):
     limit: int = 262144
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
-        """Fold, then make every remaining Constant node an initializer."""
-        before = {node: note(node, _reason(node)) for node in model.graph}
+        """Fold, then make every remaining Constant node an initializer.
+
+        What was folded belongs to no graph any more; nodes of a branch that went with its If
+        still do, and are not noted one by one.
+        """
+        before = {node: note(node, _reason(node)) for node in model.graph.all_nodes()}
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         logger = logging.getLogger("onnxscript.optimizer")
         level = logger.level
@@ -40,8 +44,7 @@ class FoldConstants(GraphPass):
         finally:
             logger.setLevel(level)
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        left = set(model.graph)
-        made = tuple(made for node, made in before.items() if node not in left)
+        made = tuple(made for node, made in before.items() if node.graph is None)
         return PassResult(model, made=made)
 
 

@@ -34,7 +34,16 @@ class MergeEqualSubgraphs(GraphPass):
             if name not in model.graph.initializers
         ]
         nodes = {node: note(node, "an equal node runs already") for node in model.graph}
+        names = [node for node in model.graph if _names_output(node)]
+        for number, node in enumerate(names):
+            node.overload = str(number)  # else each would be merged and made again
         ir_passes.CommonSubexpressionEliminationPass()(model)
+        for node in names:
+            node.overload = ""
         left = set(model.graph)
         made += [made for node, made in nodes.items() if node not in left]
         return PassResult(model, made=tuple(made))
+
+
+def _names_output(node: ir.Node) -> bool:
+    return node.op_type == "Identity" and node.outputs[0].is_graph_output()

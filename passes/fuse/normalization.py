@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, constant_of, note
+from suture.passes.base import (
+    GraphPass,
+    PassContext,
+    PassResult,
+    add_constant,
+    constant_of,
+    free_name,
+    note,
+)
 
 AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
 Array = npt.NDArray[Any]
@@ -42,11 +50,12 @@ class FoldNormalization(GraphPass):
             if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx"):
                 continue
             while (node := _arithmetic_before(conv)) is not None:
+                folded = note(node, f"folded into {_name(conv)}")
                 reason = fold(conv, node, model.graph)
                 if reason is not None:
                     declined.append(note(node, reason))
                     break
-                made.append(note(node, f"folded into {conv.name}"))
+                made.append(folded)
         return PassResult(model, made=tuple(made), declined=tuple(declined))
 
 
@@ -99,6 +108,10 @@ def as_affine(node: ir.Node, channels: int, rank: int) -> Affine | str:
         size != 1 and (axis != 1 or size != channels) for axis, size in enumerate(shape)
     ):
         return "the constant is not a scalar or one number a channel"
+    if value.shape is None or len(value.shape) != rank:
+        return "the constant may give the image its rank"
+    if array.size > 1 and value.shape[1] != channels:
+        return "the constant may give the image its channels"
     numbers = np.broadcast_to(array.reshape(-1), (channels,))
     one, none = np.ones(channels), np.zeros(channels)
     match node.op_type:
@@ -130,17 +143,8 @@ def _pads(conv: ir.Node) -> bool:
 
 
 def _constant(graph: ir.Graph, conv: ir.Node, part: str, data: Array) -> ir.Value:
-    stem = f"{conv.name or conv.outputs[0].name}.{part}"
-    name = next(n for n in _numbered(stem) if n not in graph.initializers)
-    value = ir.Value(
-        name=name,
-        const_value=ir.tensor(np.ascontiguousarray(data), name=name),
-        shape=ir.Shape(data.shape),
-        type=ir.TensorType(ir.DataType.from_numpy(data.dtype)),
-    )
-    graph.register_initializer(value)
-    return value
+    return add_constant(graph, free_name(graph, f"{_name(conv)}.{part}"), data)
 
 
-def _numbered(stem: str) -> list[str]:
-    return [stem, *(f"{stem}.{number}" for number in range(1, 100))]
+def _name(conv: ir.Node) -> str:
+    return conv.name or conv.outputs[0].name or conv.op_type

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, note
+from suture.passes.base import GraphPass, PassContext, PassResult, constant_of, note
 
 PASSES_ON = frozenset({"Identity", "Dropout"})
 SHAPED = frozenset({"Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Cast"})
@@ -42,6 +42,8 @@ class RemoveIdentities(GraphPass):
                     continue
                 name, result.name = result.name, None
                 source.name = name
+                source.type = result.type or source.type
+                source.shape = source.shape if result.shape is None else result.shape
                 model.graph.outputs[model.graph.outputs.index(result)] = source
             made.append(note(node, why))
             result.replace_all_uses_with(source)
@@ -59,7 +61,7 @@ def does_nothing(node: ir.Node) -> str | None:
     source, result = node.inputs[0], node.outputs[0]
     if node.op_type not in SHAPED or source.dtype is None or source.dtype != result.dtype:
         return None
-    if source.shape is None or result.shape is None or _crops(node):
+    if source.shape is None or result.shape is None or _resamples(node):
         return None
     static = all(isinstance(dim, int) for dim in source.shape)
     if node.op_type != "Cast" and not (static and source.shape == result.shape):
@@ -67,6 +69,15 @@ def does_nothing(node: ir.Node) -> str | None:
     return "shape and type stay as they are"
 
 
-def _crops(node: ir.Node) -> bool:
+def _resamples(node: ir.Node) -> bool:
+    """Whether a Resize may sample elsewhere though the size stays: floor(8 * 1.1) is 8."""
+    if node.op_type != "Resize":
+        return False
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
-    return node.op_type == "Resize" and mode == "tf_crop_and_resize"
+    if mode == "tf_crop_and_resize":
+        return True
+    scales = node.inputs[1 if len(node.inputs) == 2 else 2]  # opset 10: no roi
+    numbers = constant_of(scales)
+    if numbers is None:
+        return scales is not None
+    return bool((numbers.numpy() != 1).any())

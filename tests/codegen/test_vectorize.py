@@ -2,6 +2,7 @@ import pytest
 import tvm
 
 from suture.codegen.lower import fuse, import_model, plan_memory, prepare, tvm_target
+from suture.codegen.schedule.base import vectors
 from suture.codegen.vectorize import best_width, vectorize
 
 
@@ -9,7 +10,8 @@ from suture.codegen.vectorize import best_width, vectorize
 def kernels(parse, target):
     def kernels(text):
         processor = tvm_target(target)
-        module = plan_memory(fuse(import_model(prepare(parse(text))), processor), processor)
+        imported, _ = import_model(prepare(parse(text)), vectors(target))
+        module = plan_memory(fuse(imported, processor), processor)
         return [
             (function, vectorize(module)[name.name_hint])
             for name, function in module.functions.items()

@@ -199,6 +199,20 @@ def test_a_model_that_runs_with_no_size(parse, rng):
     assert "--input" in caught.value.hint
 
 
+def test_scalar_flags_can_be_fed(parse, rng):
+    model = parse("net (float[4] x, bool c) => (float[4] y) { y = Where(c, x, x) }")
+    inputs = seeded_inputs(model, rng)
+    np.testing.assert_array_equal(run_reference(model, inputs)["y"], inputs["x"])
+
+
+@pytest.mark.parametrize(("dtype", "room"), [("float16", 4e-3), ("float32", RTOL)])
+def test_a_type_is_not_held_to_more_than_it_can_tell_apart(dtype, room):
+    want = np.ones(2, dtype)
+    assert 0 < verify(want, (want * np.array([1, 1 - 0.7 * room])).astype(dtype)) < room
+    with pytest.raises(VerifyError, match=r"at \[1\]"):
+        verify(want, (want * np.array([1, 1 - 1.3 * room])).astype(dtype))
+
+
 def test_inputs_that_a_pass_removed_are_left_out(parse):
     model = parse("net (float[2] x) => (float[2] y) { y = Neg(x) }")
     outputs = run_reference(model, {"x": np.ones(2, np.float32), "gone": np.ones(1)})

@@ -13,7 +13,7 @@ from suture.errors import Location, PassError, VerifyError
 from suture.passes import pipeline
 from suture.passes.foreign import ForeignPass
 from suture.passes.manager import PassManager
-from suture.passes.observers import VerifyingObserver
+from suture.passes.observers import DumpingObserver, VerifyingObserver
 from suture.passes.pipeline import GROUP, format_pipeline, parse_pipeline
 
 COMMON = "onnx_ir.passes.common"
@@ -21,10 +21,11 @@ COMMON = "onnx_ir.passes.common"
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
-    """Two passes of onnx_ir and our own, under one group."""
+    """Three passes of onnx_ir and our own, under one group."""
     names = {
         "ir-cse": f"{COMMON}:CommonSubexpressionEliminationPass",
         "ir-unused": f"{COMMON}:RemoveUnusedNodesPass",
+        "ir-lift": f"{COMMON}:LiftConstantsToInitializersPass",
     }
     points = {name: EntryPoint(name, value, GROUP) for name, value in names.items()}
     ours = discover(GROUP)
@@ -76,6 +77,45 @@ def test_an_option_that_it_does_not_take_is_told():
     with pytest.raises(PassError, match="RemoveUnusedNodesPass") as caught:
         parse_pipeline("ir-unused{deep=1}")
     assert caught.value.at == Location("--passes", "ir-unused{deep=1}")
+
+
+def test_options_are_read_as_annotated_and_printed_again(parse):
+    passes = parse_pipeline("ir-lift{lift_all_constants=true,size-limit=0}")
+    text = format_pipeline(passes)
+    assert text == "ir-lift{lift-all-constants=true,size-limit=0}"
+    assert parse_pipeline(text) == passes
+    model = parse(
+        "g (float[4] x) => (float[4] y) { k = Constant<value_float = 2.0>() y = Mul(x, k) }"
+    )
+    PassManager(passes).run(model)
+    assert [node.op_type for node in model.graph] == ["Mul"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("size-limit=few", "ir-lift.size_limit is of type int, not 'few'"),
+        ("size-limt=3", "has no option 'size_limt'; did you mean 'size_limit'?"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_told(options, message):
+    with pytest.raises(PassError) as caught:
+        parse_pipeline(f"ir-lift{{{options}}}")
+    assert message in caught.value.message
+
+
+def test_those_that_print_the_same_are_equal():
+    one, other = ir_passes.RemoveUnusedNodesPass(), ir_passes.IdentityEliminationPass()
+    assert ForeignPass("one", one) != ForeignPass("other", other)
+    assert ForeignPass("one", one) != ForeignPass("one", one, (("limit", "3"),))
+    assert parse_pipeline("ir-cse") == parse_pipeline("ir-cse")
+
+
+def test_a_dump_is_named_after_it(model, tmp_path):
+    PassManager(parse_pipeline("ir-lift{size-limit=0}"), [DumpingObserver(tmp_path)]).run(
+        model
+    )
+    assert (tmp_path / "01-ir-lift.onnx").exists()
 
 
 class Fails(ir.passes.InPlacePass):

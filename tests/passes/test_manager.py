@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from suture.compiler.target import lambda_x86_64
-from suture.errors import Location, PassError, VerifyError
+from suture.errors import Location, ModelError, PassError, VerifyError
 from suture.passes.base import GraphPass, Note, PassContext, PassResult
 from suture.passes.manager import PassManager, first_broken_use
 from suture.passes.observers import VerifyingObserver
@@ -69,12 +69,23 @@ def unregistered(model):
     [
         (lambda model: 1 / 0, "the pass failed: division by zero"),
         (lambda model: PassResult(model.clone()), "the pass returned a different model"),
+        (lambda model: None, "the pass returned NoneType instead of PassResult"),
+        (lambda model: model, "the pass returned Model instead of PassResult"),
         (without(0), "the pass left a broken graph: node 'mul' reads 't'"),
         (without(1), "the pass left a broken graph: graph output 'y' is made by nothing"),
         (out_of_order, "node 'mul' reads 't', which nothing before it makes"),
         (unregistered, "node 'mul' reads 'k', which nothing before it makes"),
     ],
-    ids=["raises", "other model", "no maker", "no output", "order", "no initializer"],
+    ids=[
+        "raises",
+        "other model",
+        "None",
+        "no result",
+        "no maker",
+        "no output",
+        "order",
+        "no initializer",
+    ],
 )
 def test_a_pass_that_breaks_its_contract_is_named_by_its_spec(model, deed, message):
     with pytest.raises(PassError) as caught:
@@ -82,6 +93,16 @@ def test_a_pass_that_breaks_its_contract_is_named_by_its_spec(model, deed, messa
     assert message in caught.value.message
     assert caught.value.at == Location(SPEC)
     assert str(caught.value).startswith(SPEC)
+
+
+def test_an_error_of_ours_without_a_place_gets_the_pass_s_name(model):
+    def fails(model):
+        raise ModelError("bad", hint="mend it")
+
+    with pytest.raises(PassError, match="bad") as caught:
+        PassManager([does(fails)]).run(model)
+    assert (caught.value.at, caught.value.hint) == (Location(SPEC), "mend it")
+    assert isinstance(caught.value.__cause__, ModelError)
 
 
 def test_the_cause_of_a_failed_pass_is_kept(model):

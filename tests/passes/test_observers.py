@@ -83,6 +83,51 @@ def test_small_drifts_of_many_passes_are_each_within_tolerance(model):
     assert verifier.worst < RTOL
 
 
+@pytest.mark.parametrize("neighbours", ["", "prune-dead-nodes"])
+def test_a_wrong_pass_that_says_nothing_of_itself_is_named(model, neighbours):
+    @dataclass(frozen=True)
+    class Silent(Scale):
+        name: ClassVar[str] = "silent"
+
+        def apply(self, model, ctx):
+            return PassResult(super().apply(model, ctx).model)
+
+    passes = (Silent(), *parse_pipeline(neighbours))
+    with pytest.raises(VerifyError) as caught:
+        PassManager(passes, [VerifyingObserver(INPUTS)]).run(model)
+    assert caught.value.at == Location("silent{by=2.0}", None, "y")
+
+
+def test_a_pass_that_leaves_what_no_runtime_loads_is_named(model):
+    @dataclass(frozen=True)
+    class Cut(GraphPass):
+        name: ClassVar[str] = "cut"
+
+        def apply(self, model, ctx):
+            value = model.graph.initializers["k"]
+            value.const_value = ir.tensor(np.ones(3, np.float32), name="k")
+            value.shape = ir.Shape([3])
+            return PassResult(model, made=(Note(Location("g"), "cut"),))
+
+    with pytest.raises(VerifyError, match="ONNX Runtime") as caught:
+        PassManager([Cut()], [VerifyingObserver(INPUTS)]).run(model)
+    assert caught.value.at == Location("cut")
+
+
+def test_half_precision_has_the_tolerance_of_its_type(parse):
+    rng = np.random.default_rng(0)
+    weights = {"w": (4, 3, 3, 3), **dict.fromkeys(("gamma", "beta", "mean", "var"), (4,))}
+    model = parse(
+        "g (float16[1,3,5,5] x) => (float16[1,4,3,3] y)"
+        " { t = Conv(x, w) y = BatchNormalization(t, gamma, beta, mean, var) }",
+        **{name: rng.uniform(0.5, 1, of).astype(np.float16) for name, of in weights.items()},
+    )
+    verifier = VerifyingObserver({"x": rng.standard_normal((1, 3, 5, 5)).astype(np.float16)})
+    PassManager(parse_pipeline("fold-batch-norm"), [verifier]).run(model)
+    assert [node.op_type for node in model.graph] == ["Conv"]
+    assert RTOL < verifier.worst < 4 * np.finfo(np.float16).eps
+
+
 def test_an_output_that_vanishes_is_told(parse):
     @dataclass(frozen=True)
     class Rename(GraphPass):

@@ -101,6 +101,12 @@ def test_every_named_pipeline_survives_the_round_trip(name):
     assert parse_pipeline(format_pipeline(passes)) == passes
 
 
+def test_a_named_pipeline_stands_in_a_list():
+    exact = parse_pipeline("exact")
+    assert parse_pipeline("exact, prune-dead-nodes") == (*exact, PruneDeadNodes())
+    assert parse_pipeline("prune-dead-nodes,none,exact") == (PruneDeadNodes(), *exact)
+
+
 def test_a_printed_pipeline_is_plain_text():
     passes = (FoldConstants(limit=7), PruneDeadNodes())
     assert format_pipeline(passes) == "fold-constants{limit=7},prune-dead-nodes"

@@ -123,9 +123,10 @@ def test_convolutional_network(conv_model, random_inputs, tvm_backend, target, t
     )
     assert compiled.backend == "tvm"
     assert list(compiled.files) == ["libmodel.so"]
-    # The weights' 2970 floats, each tensor at a multiple of 64 bytes.
-    assert 4 * 2970 <= compiled.weight_bytes < 4 * 2970 + 5 * 64
-    assert any("conv2d" in kernel.op for kernel in compiled.kernels)
+    # Filters, bias, 10 columns padded to 16 and their bias, each at a multiple of 64 bytes.
+    packed = 4 * (72 + 8 + 288 * 16 + 10)
+    assert packed <= compiled.weight_bytes < packed + 5 * 64
+    assert {"direct conv ", "gemm "} <= {kernel.op for kernel in compiled.kernels}
 
 
 def test_inputs_are_not_written_to(conv_model, random_inputs, tvm_backend, target, tmp_path):

@@ -182,7 +182,7 @@ def test_processes_write_at_the_same_time(records):
 
 def test_a_new_file_is_opened_by_many_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
-        for number in range(20):
+        for number in range(60):
             opened = [Records(tmp_path / f"{number}.sqlite") for _ in range(8)]
             barrier = Barrier(len(opened))
 

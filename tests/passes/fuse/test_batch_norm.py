@@ -151,6 +151,60 @@ def test_declines_a_normalisation_of_the_input(parse, check):
     assert done.declined == [("bn", "no Conv, ConvTranspose or Gemm stands before it")]
 
 
+def test_folds_into_a_convolution_whose_bias_is_left_empty(parse, check):
+    text = convolution("t = Conv<pads=[1,1,1,1]>(x, w, )")
+    model = parse(text, w=(4, 4, 3, 3), **STATISTICS)
+    model.graph[0].resize_inputs(3)
+    assert check(FoldBatchNorm(), model).ops == ["Conv"]
+
+
+def test_leaves_the_weights_of_others_called_like_the_new_bias(parse, check):
+    node = "t = Conv<pads=[1,1,1,1]>(x, w)"
+    text = convolution(node, "z = Add(y, w_bias)", "float[2,4,6,6] z")
+    model = parse(text, w=(4, 4, 3, 3), w_bias=(4, 1, 1), **STATISTICS)
+    assert check(FoldBatchNorm(), model).ops == ["Conv", "Add"]
+
+
+def test_declines_a_normalisation_that_trains(parse):
+    text = convolution("t = Conv<pads=[1,1,1,1]>(x, w)").replace("y = B", "y, m, v = B")
+    text = text.replace("Normalization(", "Normalization<training_mode=1>(")
+    model = parse(text, w=(4, 4, 3, 3), **STATISTICS)
+    result = FoldBatchNorm().apply(model, PassContext())
+    reason = "it takes its statistics from the batch, as in training"
+    assert (result.made, [note.reason for note in result.declined]) == ((), [reason])
+    assert [node.op_type for node in model.graph] == ["Conv", "BatchNormalization"]
+
+
+def test_declines_statistics_of_another_type(parse):
+    halves = {"w": np.ones((4, 4, 3, 3), np.float16)}
+    text = convolution("t = Conv<pads=[1,1,1,1]>(x, w)").replace("float[2", "float16[2")
+    (declined,) = (
+        FoldBatchNorm().apply(parse(text, **halves, **STATISTICS), PassContext()).declined
+    )
+    assert declined.reason == "weights and statistics are of different types"
+
+
+def test_declines_weights_that_a_node_makes(parse, check):
+    text = convolution(
+        "w = Constant<value = float[4,1,1,1] {1,2,3,4}>() t = Conv<group=4>(x, w)"
+    )
+    reason = "weights or statistics are made by nodes, which fold-constants lifts"
+    assert check(FoldBatchNorm(), parse(text, **STATISTICS)).declined == [("bn", reason)]
+
+
+def test_what_is_folded_inside_a_subgraph_is_noted(parse, check):
+    model = parse(
+        "g (float[2,4,6,6] x, bool[1] c) => (float[2,4,4,4] y) { y = If(c)<"
+        f"then_branch = a () => (float[2,4,4,4] p) {{ t = Conv(x, w) {norm('t', 'p')} }},"
+        " else_branch = b () => (float[2,4,4,4] q) { q = Conv(x, w2) }> }",
+        w=(4, 4, 3, 3),
+        w2=(4, 4, 3, 3),
+        **STATISTICS,
+    )
+    assert check(FoldBatchNorm(), model).made == [("bn", "folded")]
+    assert [node.op_type for node in model.graph.all_nodes()] == ["If", "Conv", "Conv"]
+
+
 @dataclass(frozen=True)
 class ForgetsTheBias(FoldBatchNorm):
     """Folds as the real one does, then loses what the mean and beta add."""

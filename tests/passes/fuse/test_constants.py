@@ -96,6 +96,16 @@ def test_leaves_results_above_the_limit_to_run_time(parse, check, limit, ops):
     assert check(FoldConstants(limit=limit), model).ops == ops
 
 
+@pytest.mark.parametrize(("limit", "ops"), [(63, ["Expand", "Mul"]), (64, ["Mul"])])
+def test_leaves_a_large_result_of_small_inputs_to_run_time(parse, check, limit, ops):
+    model = parse(
+        "g (float[8,8] x) => (float[8,8] y) { s = Expand(k, shape) y = Mul(x, s) }",
+        k=(1,),
+        shape=np.array([8, 8]),
+    )
+    assert check(FoldConstants(limit=limit), model).ops == ops
+
+
 def test_a_constant_that_is_a_graph_output_stays(parse, check):
     model = parse(
         "g (float[2,4] x) => (float[2,4] y, float[1] k)"
@@ -156,6 +166,16 @@ def test_the_check_fails_a_constant_off_by_a_little(parse, check, monkeypatch):
     )
     with pytest.raises(VerifyError, match="of the output's magnitude"):
         check(FoldConstants(), model)
+
+
+def test_what_is_folded_inside_a_subgraph_is_noted(parse, check):
+    model = parse(
+        "g (float[4] x, bool[1] c) => (float[4] y) { y = If(c)<"
+        "then_branch = a () => (float[4] p) {"
+        " [two] k = Constant<value = float[1] {2.0}>() p = Mul(x, k) },"
+        " else_branch = b () => (float[4] q) { q = Exp(x) }> }"
+    )
+    assert check(FoldConstants(), model).made == [("two", LIFTED)]
 
 
 def test_is_found_by_its_entry_point():

@@ -74,6 +74,15 @@ def test_both_outputs_keep_their_names(parse, check):
     assert [value.name for value in model.graph.outputs] == ["y", "z"]
 
 
+def test_three_equal_outputs_are_merged_once(parse, check):
+    model = parse(
+        "g (float[4] x) => (float[4] a, float[4] b, float[4] c)"
+        " { a = Exp(x) b = Exp(x) c = Exp(x) }"
+    )
+    assert check(MergeEqualSubgraphs(), model).ops == ["Exp", "Identity", "Identity"]
+    assert {node.overload for node in model.graph} == {""}
+
+
 def test_weights_that_a_caller_can_override_stay_apart(parse, check):
     text = two_layers().replace(" x)", " x, float[3,4] v)", 1)
     done = check(MergeEqualSubgraphs(), parse(text, w=W, v=W.copy()))

@@ -125,6 +125,16 @@ def test_declines_other_arithmetic(parse, check, node, k, reason):
     assert check(FoldNormalization(), model).declined == [("n", reason)]
 
 
+def test_declines_one_number_a_column_where_columns_are_as_many_as_channels(parse, check):
+    model = parse(
+        image("[n] u = Mul(x, k) [conv] y = Conv(u, w)", inputs="float[2,3,3,3] x"),
+        k=(3,),
+        w=(4, 3, 2, 2),
+    )
+    reason = "the constant is not a scalar or one number a channel"
+    assert check(FoldNormalization(), model).declined == [("n", reason)]
+
+
 @pytest.mark.parametrize(
     ("more", "outputs"),
     [
@@ -159,6 +169,45 @@ def test_declines_weights_that_a_caller_gives(parse, check, declared, reason):
     nodes = "[n] u = Sub(x, mean) [conv] y = Conv(u, w, b)"
     model = parse(image(nodes, inputs=f"float[2,3,8,8] x, {declared}"), **given)
     assert check(FoldNormalization(), model).declined == [("n", reason)]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("2,1,8,8", "the constant may give the image its channels"),
+        ("N,C,8,8", "the constant may give the image its channels"),
+        ("3,8,8", "the constant may give the image its rank"),
+    ],
+)
+def test_declines_a_constant_that_broadcasts_the_image(parse, given, reason):
+    text = image("[n] u = Sub(x, mean) y = Conv(u, w)", inputs=f"float[{given}] x")
+    model = parse(text.replace("[2,4,N,M]", "[N,4,H,W]"), mean=(1, 3, 1, 1), w=(4, 3, 3, 3))
+    result = FoldNormalization().apply(model, PassContext())
+    assert (result.made, [note.reason for note in result.declined]) == ((), [reason])
+    assert [node.op_type for node in model.graph] == ["Sub", "Conv"]
+
+
+def test_a_scalar_is_folded_whatever_the_channels(parse):
+    text = image("[n] u = Div(x, std) y = Conv(u, w)", inputs="float[N,C,8,8] x")
+    model = parse(text.replace("[2,4,N,M]", "[N,4,H,W]"), std=(1,), w=(4, 3, 3, 3))
+    assert FoldNormalization().apply(model, PassContext()).changed
+
+
+def test_a_fold_names_the_graph_and_a_convolution_without_name(parse):
+    model = parse(image("[n] u = Div(x, std) y = Conv(u, w)"), std=(3, 1, 1), w=(4, 3, 3, 3))
+    (made,) = FoldNormalization().apply(model, PassContext()).made
+    assert (str(made.at), made.reason) == ("g/n", "folded into y")
+
+
+def test_new_weights_get_names_that_no_value_has(parse, check):
+    model = parse(
+        image("[n] u = Sub(x, mean) [conv] t = Conv(u, w) y = Relu(t)"),
+        mean=(3, 1, 1),
+        w=(4, 3, 3, 3),
+    )
+    model.graph[1].outputs[0].name = "conv.bias"
+    check(FoldNormalization(), model)
+    assert sorted(model.graph.initializers) == ["conv.bias.1", "conv.weight", "mean", "w"]
 
 
 def test_leaves_arithmetic_on_two_inputs_alone(parse, check):

@@ -77,6 +77,17 @@ def test_deletes_dead_control_flow(parse, check):
     assert done.made == [("if", "no reader")]
 
 
+def test_what_only_dead_control_flow_reads_goes_along(parse, check):
+    model = parse(
+        "g (float[1,4] x, bool[1] c) => (float[1,4] y) { y = Relu(x) [exp] t = Exp(x)"
+        " [if] z = If(c)<then_branch = n () => (float[1,4] p) { p = Neg(t) },"
+        " else_branch = m () => (float[1,4] q) { q = Tanh(t) }> }"
+    )
+    done = check(PruneDeadNodes(), model)
+    assert done.ops == ["Relu"]
+    assert done.made == [("if", "no reader"), ("exp", "no reader")]
+
+
 def test_the_inputs_stay_even_if_nobody_reads_them(parse, check):
     model = parse("g (float[4] x, float[4] z) => (float[4] y) { y = Relu(x) t = Exp(z) }")
     check(PruneDeadNodes(), model)

@@ -1,4 +1,6 @@
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 
 from suture.compiler.discovery import discover, load
@@ -83,6 +85,27 @@ def test_leaves_a_resize_that_crops(parse, check):
     assert check(RemoveIdentities(), model).ops == ["Exp", "Resize", "Neg"]
 
 
+def test_leaves_a_resize_by_a_factor_that_happens_to_keep_the_size(parse, check):
+    """floor(4 * 1.1) is 4, yet every pixel is sampled elsewhere (ONNX Resize, ``scales``)."""
+    model = parse(between('Resize<mode="linear">(t, , s)'), s=np.float32([1, 1, 1.1, 1.1]))
+    assert check(RemoveIdentities(), model).ops == ["Exp", "Resize", "Neg"]
+
+
+def test_leaves_a_resize_by_a_factor_that_a_caller_gives(parse):
+    text = between("Resize(t, , s)").replace(" x)", " x, float[4] s)", 1)
+    model = parse(text.replace("[1,1,4,4] y", "[A,B,C,D] y"))
+    model.graph[1].outputs[0].shape = model.graph.inputs[0].shape
+    assert RemoveIdentities().apply(model, PassContext()).made == ()
+
+
+def test_removes_a_resize_of_opset_10(parse, check):
+    """Its second input are the scales; later there stands the region of a crop."""
+    for factor, ops in [(1, ["Exp", "Neg"]), (1.1, ["Exp", "Resize", "Neg"])]:
+        scales = np.float32([1, 1, factor, factor])
+        model = parse(between("Resize(t, s)"), opset=10, s=scales)
+        assert check(RemoveIdentities(), model).ops == ops
+
+
 def test_leaves_a_dropout_that_trains(parse):
     node = "Dropout(t, ratio, training)"
     ratio, training = np.array(0.5, np.float32), np.array(True)
@@ -125,6 +148,16 @@ def test_an_output_keeps_its_name_and_other_readers_their_value(parse, check):
     done = check(RemoveIdentities(), model)
     assert done.ops == ["Exp", "Neg"]
     assert [value.name for value in model.graph.outputs] == ["y", "z"]
+
+
+def test_an_output_keeps_its_declared_type():
+    text = "g (float[1,4] x) => (float[1,4] y) { t = Exp(x) y = Identity(t) }"
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> {text}')
+    model = ir.from_proto(proto)  # no shapes inferred
+    RemoveIdentities().apply(model, PassContext())
+    (output,) = model.graph.outputs
+    assert (output.dtype, output.shape) == (ir.DataType.FLOAT, ir.Shape([1, 4]))
+    onnx.checker.check_model(ir.to_proto(model))
 
 
 def test_a_chain_goes_at_once(parse, check):

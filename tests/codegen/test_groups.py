@@ -1,0 +1,106 @@
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from suture.codegen.groups import group
+from suture.codegen.lower import prepare
+from suture.codegen.schedule.base import vectors
+
+
+@pytest.fixture
+def grouped(parse, target):
+    def grouped(text, **weights):
+        model = parse(text)
+        rng = np.random.default_rng(0)
+        for name, shape in weights.items():
+            value = next(v for v in model.graph.inputs if v.name == name)
+            model.graph.inputs.remove(value)
+            array = rng.standard_normal(shape).astype(np.float32)
+            value.const_value = ir.tensor(array, name=name)
+            model.graph.register_initializer(value)
+        model = prepare(model)
+        return group(model, vectors(target)), model
+
+    return grouped
+
+
+CONV = (
+    "g (float[1,8,6,6] x, float[8,8,3,3] w{more}) => (float[1,8,{size},{size}] y) {{ {body} }}"
+)
+
+
+def conv(body, more="", size=4):
+    return CONV.format(body=body, more=more, size=size)
+
+
+def test_a_convolution_takes_in_what_follows(grouped):
+    told, model = grouped(
+        conv("c = Conv(x, w) a = Add(c, r) y = Relu(a)", ", float[1,8,4,4] r"), w=(8, 8, 3, 3)
+    )
+    assert told == ("Conv Add Relu",)
+    (node,) = model.graph
+    assert (node.domain, node.op_type) == ("suture", "SutureConv")
+    assert node.attributes.get_string("activation") == "relu"
+    assert [value is not None for value in node.inputs] == [True, True, False, True]
+
+
+def test_what_is_read_twice_stays_outside(grouped):
+    told, model = grouped(conv("c = Conv(x, w) r = Relu(c) y = Add(c, r)"), w=(8, 8, 3, 3))
+    assert told == ("Conv",)
+    assert [node.op_type for node in model.graph] == ["SutureConv", "Relu", "Add"]
+
+
+def test_a_graph_output_stays_outside(grouped, parse):
+    text = "g (float[1,8,6,6] x, float[8,8,3,3] w) => (float[1,8,4,4] c, float[1,8,4,4] y)"
+    told, model = grouped(text + " { c = Conv(x, w) y = Relu(c) }", w=(8, 8, 3, 3))
+    assert told == ("Conv",)
+    assert [value.name for value in model.graph.outputs] == ["c", "y"]
+
+
+def test_a_clip_with_bounds_that_vary_stays_outside(grouped):
+    told, _ = grouped(conv("c = Conv(x, w) y = Clip(c, low)", ", float low"), w=(8, 8, 3, 3))
+    assert told == ("Conv",)
+
+
+@pytest.mark.parametrize(
+    ("auto", "size", "pads"),
+    [("SAME_UPPER", 6, [1, 1, 1, 1]), ("VALID", 4, [0, 0, 0, 0])],
+)
+def test_automatic_pads_become_numbers(grouped, auto, size, pads):
+    _, model = grouped(conv(f'y = Conv<auto_pad = "{auto}">(x, w)', size=size), w=(8, 8, 3, 3))
+    (node,) = model.graph
+    assert list(node.attributes.get_ints("pads")) == pads
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        (
+            "g (float[2,8,6,6] x, float[8,8,3,3] w) => (float[2,8,4,4] y) { y = Conv(x, w) }",
+            "w",
+        ),
+        (
+            "g (float[1,8,6,6] x, float[8,8,3,3] w) => (float[1,8,4,4] y) { y = Conv(x, w) }",
+            "",
+        ),
+        ("g (float[1,6,6] x, float[8,6,3] w) => (float[1,8,4] y) { y = Conv(x, w) }", "w"),
+        ("g (float[3,4] x, float[4,5] w) => (float[3,5] y) { y = MatMul(x, w) }", ""),
+        ("g (float[4,3] x, float[4,5] w) => (float[3,5] y) { y = Gemm<transA=1>(x, w) }", "w"),
+    ],
+)
+def test_what_no_schedule_is_for_is_left_to_tvm(grouped, text, weights):
+    shapes = {
+        "w": [int(n) for n in text.split(" w)")[0].rsplit("[")[-1].strip("] ").split(",")]
+    }
+    told, _ = grouped(text, **{name: shapes[name] for name in weights})
+    assert told == ()
+
+
+def test_a_product_takes_its_bias_whether_gemm_or_add(grouped):
+    text = "g (float[3,4] x, float[4,5] w, float[5] b) => (float[3,5] y)"
+    told, model = grouped(
+        text + " { m = MatMul(x, w) a = Add(b, m) y = Relu(a) }", w=(4, 5), b=(5,)
+    )
+    assert told == ("MatMul Add Relu",)
+    (node,) = model.graph
+    assert node.inputs[2] is not None
