@@ -40,6 +40,9 @@ class Blocked:
     Args:
         builder: The function's builder.
         vectors: The target's vector unit.
+
+    Attributes:
+        schedules: The kernels emitted so far by name, each with its schedule as a spec.
     """
 
     def __init__(self, builder: relax.BlockBuilder, vectors: Vectors) -> None:
@@ -47,7 +50,7 @@ class Blocked:
         self._vectors = vectors
         self._twins: dict[Any, Any] = {}
         self._kernels: dict[object, Any] = {}
-        self.notes: list[str] = []
+        self.schedules: dict[str, str] = {}
 
     def conv(self, inputs: Sequence[Any], attributes: Attributes) -> Any:
         """Emit a convolution group; return its plain output."""
@@ -283,7 +286,7 @@ class Blocked:
         if whole not in self._kernels:
             name = f"{schedule.name.replace('-', '_')}_{len(self._kernels)}"
             self._kernels[whole] = self._builder.add_func(kernel(), name)
-            self.notes.append(f"{name}: {format_spec(schedule.name, schedule)}")
+            self.schedules[name] = format_spec(schedule.name, schedule)
         call = relax.call_tir(
             self._kernels[whole], list(arguments), relax.TensorType(out, "float32")
         )

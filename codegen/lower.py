@@ -6,7 +6,8 @@ import contextlib
 import io
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx
@@ -43,13 +44,13 @@ class Lowered:
         module: ``main`` in Relax, one statement a kernel call, and the kernels in TensorIR.
         target: What the kernels are for.
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
-        schedules: Kernels that a rule has scheduled, and how.
+        schedules: Kernels that a rule has scheduled, by name, each with its schedule.
     """
 
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
-    schedules: tuple[str, ...] = ()
+    schedules: Mapping[str, str] = field(default_factory=dict)
 
 
 def lower(model: ir.Model, target: Target) -> Lowered:
@@ -66,11 +67,11 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     groups = group(prepared, vectors(target))
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
-    imported, notes = import_model(prepared, vectors(target))
+    imported, schedules = import_model(prepared, vectors(target))
     module = plan_memory(fuse(imported, processor), processor)
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
-    return Lowered(module=module, target=processor, inputs=inputs, schedules=notes)
+    return Lowered(module=module, target=processor, inputs=inputs, schedules=schedules)
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
@@ -194,7 +195,9 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         return super()._convert_operator(op_name, made, dict(attrs), opset)
 
 
-def import_model(model: ir.Model, processor: Vectors) -> tuple[tvm.IRModule, tuple[str, ...]]:
+def import_model(
+    model: ir.Model, processor: Vectors
+) -> tuple[tvm.IRModule, Mapping[str, str]]:
     """Return a prepared and grouped model in Relax, and the schedules that were chosen.
 
     Raises:
@@ -209,7 +212,6 @@ def import_model(model: ir.Model, processor: Vectors) -> tuple[tvm.IRModule, tup
         warnings.simplefilter("ignore")
         try:
             module = importer.from_onnx(proto.graph, opset_of(model))
-            return module, tuple(importer.blocked.notes)
         except Exception as error:
             name, op = importer.node or ("", "")
             raise BackendError(
@@ -218,6 +220,7 @@ def import_model(model: ir.Model, processor: Vectors) -> tuple[tvm.IRModule, tup
                 at=Location(model.graph.name or "model", name),
                 hint="use the backend ort",
             ) from error
+    return module, importer.blocked.schedules
 
 
 def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:

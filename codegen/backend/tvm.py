@@ -72,9 +72,13 @@ class TvmBackend:
             weight_bytes=len(plan.weights),
             inputs=inputs,
             outputs=outputs,
-            kernels=tuple(Kernel(name=c.kernel, op=operators(c.kernel)) for c in plan.calls),
+            kernels=tuple(
+                Kernel(name=name, op=lowered.schedules.get(name) or operators(name))
+                for name in (call.kernel for call in plan.calls)
+            ),
             notes=(
-                f"{len(plan.calls)} calls of {len(plan.kernels)} kernels",
+                f"{len(plan.calls)} calls of {len(plan.kernels)} kernels, "
+                f"{len(lowered.schedules)} of them by a schedule of their own",
                 f"arena of {plan.arena_bytes} bytes in place of "
                 f"{sum(t.nbytes for t in activations(plan))} for all activations",
             ),
