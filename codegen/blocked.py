@@ -18,7 +18,7 @@ import tvm
 from tvm import relax, te, tirx
 
 from suture.codegen.schedule.base import Activation, Epilogue, Vectors, ceil_div
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.compiler.spec import format_spec
@@ -59,6 +59,8 @@ class Blocked:
         _, channels, height, width = dims(x)
         depthwise = bool(attributes["depthwise"])
         lanes = self._vectors.lanes
+        if not holds_groups(channels, len(weights), attributes["groups"], self._vectors):
+            return self._ragged_conv(x, weights, bias, attributes)
         shape = ConvShape(
             channels=channels,
             height=height,
@@ -98,6 +100,46 @@ class Blocked:
         )
         twin = self._reshaped(made, (blocks, *out, lanes))
         return self.plain(twin, weights.shape[0])
+
+    def _ragged_conv(
+        self, x: Any, weights: npt.NDArray[np.float32], bias: Any, attributes: Attributes
+    ) -> Any:
+        """Emit a convolution whose groups are not whole blocks, each group padded to some."""
+        groups, lanes = attributes["groups"], self._vectors.lanes
+        _, channels, height, width = dims(x)
+        seen, made = channels // groups, len(weights) // groups
+        wide, tall = (ceil_div(size, lanes) * lanes for size in (seen, made))
+        image = self._builder.emit_te(
+            lambda image: te.compute(
+                (1, groups * wide, height, width),
+                lambda _, c, i, j: tirx.if_then_else(
+                    c % wide < seen,
+                    image[0, c // wide * seen + c % wide, i, j],
+                    tirx.const(0.0, "float32"),
+                ),
+                name="spread",
+            ),
+            x,
+            primfunc_name_hint="spread_groups",
+        )
+        parts = weights.reshape(groups, made, *weights.shape[1:])
+        whole = np.zeros((groups, tall, wide, *weights.shape[2:]), np.float32)
+        whole[:, :made, :seen] = parts
+        filters = relax.const(whole.reshape(groups * tall, wide, *weights.shape[2:]))
+        if bias is not None:
+            spread = np.zeros((groups, tall), np.float32)
+            spread[:, :made] = numbers(bias).reshape(groups, made)
+            bias = relax.const(spread.reshape(-1))
+        out = self.conv((image, filters, bias, None), attributes)
+        return self._builder.emit_te(
+            lambda image: te.compute(
+                (1, len(weights), *dims(out)[2:]),
+                lambda _, c, i, j: image[0, c // made * tall + c % made, i, j],
+                name="gathered",
+            ),
+            out,
+            primfunc_name_hint="gather_groups",
+        )
 
     def gemm(self, inputs: Sequence[Any], attributes: Attributes) -> Any:
         """Emit a matrix product group; return its output."""

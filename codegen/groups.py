@@ -15,9 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.schedule.base import Vectors
-from suture.codegen.schedule.conv import holds_groups
-
 DOMAIN = "suture"
 CONV, GEMM = "SutureConv", "SutureGemm"
 FLOAT = ir.DataType.FLOAT
@@ -38,13 +35,13 @@ class _Chain:
         return self.nodes[-1].outputs[0]
 
 
-def group(model: ir.Model, vectors: Vectors) -> tuple[str, ...]:
+def group(model: ir.Model) -> tuple[str, ...]:
     """Replace every group of a prepared model, in place; return what they hold, for people."""
     told = []
     for node in list(model.graph):
         if node.graph is None:  # taken into an earlier group
             continue
-        chain = _anchor(node, vectors)
+        chain = _anchor(node)
         if chain is None:
             continue
         kind = CONV if node.op_type == "Conv" else GEMM
@@ -54,12 +51,12 @@ def group(model: ir.Model, vectors: Vectors) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _anchor(node: ir.Node, vectors: Vectors) -> _Chain | None:
+def _anchor(node: ir.Node) -> _Chain | None:
     """Return a chain of one node, or None where no schedule is for it."""
     if node.domain not in ("", "ai.onnx") or not _static(node.outputs[0]):
         return None
     if node.op_type == "Conv":
-        return _conv(node, vectors)
+        return _conv(node)
     if node.op_type == "Gemm":
         return _gemm(node)
     if node.op_type == "MatMul" and _matrix(node.inputs[1]) and _static(node.inputs[0]):
@@ -67,7 +64,7 @@ def _anchor(node: ir.Node, vectors: Vectors) -> _Chain | None:
     return None
 
 
-def _conv(node: ir.Node, vectors: Vectors) -> _Chain | None:
+def _conv(node: ir.Node) -> _Chain | None:
     x, w = node.inputs[:2]
     if not _static(x) or not _constant(w) or w is None or w.dtype != FLOAT:
         return None
@@ -76,8 +73,6 @@ def _conv(node: ir.Node, vectors: Vectors) -> _Chain | None:
         return None
     groups = node.attributes.get_int("group", 1)
     depthwise = groups > 1 and groups == shape[1] == kernel[0]
-    if not depthwise and not holds_groups(shape[1], kernel[0], groups, vectors):
-        return None
     strides = list(node.attributes.get_ints("strides", [1, 1]))
     dilations = list(node.attributes.get_ints("dilations", [1, 1]))
     pads = _pads(node, shape[2:], kernel[2:], strides, dilations)
@@ -170,7 +165,12 @@ def _add(chain: _Chain, node: ir.Node, *, channels_last: bool) -> bool:
     columns = _shape(value)[-1]
     if channels_last and chain.bias is None and _vector(other, columns):
         chain.bias = other
-    elif _static(other) and _shape(other) == _shape(value) and not _constant(other):
+    elif (
+        _static(other)
+        and _shape(other) == _shape(value)
+        and not _constant(other)
+        and chain.attributes.get("groups", 1) == 1
+    ):
         chain.residual = other
     else:
         return False

@@ -64,7 +64,7 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     check_static(model)
     prepared = prepare(model)
     check_operators(prepared)
-    groups = group(prepared, vectors(target))
+    groups = group(prepared)
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
     imported, schedules = import_model(prepared, vectors(target))

@@ -25,6 +25,9 @@ NETWORKS = {
         { a = Conv<pads=[1,1,1,1]>(x, w1, b1) c = Clip(a, zero, six)
           d = Conv<group=24, pads=[1,1,1,1], strides=[2,2]>(c, dw) e = Clip(d, zero, six)
           y = Conv(e, v1) }""",
+    "groups that are no whole blocks": """
+        { a = Conv(x, w1) r = Relu(a) c = Conv<group=3, pads=[1,1,1,1]>(r, gw, gb)
+          e = Relu(c) y = Conv(e, g1) }""",
     "an image in and classes out": """
         { a = Conv<strides=[2,2]>(x, w1, b1) r = Relu(a) g = GlobalAveragePool(r)
           f = Flatten(g) y = Gemm<transB=1>(f, fc, fb) }""",
@@ -40,6 +43,9 @@ WEIGHTS = {
     "v2": (8, 24, 1, 1),
     "v3": (11, 24, 1, 1),
     "dw": (24, 1, 3, 3),
+    "gw": (15, 8, 3, 3),
+    "gb": (15,),
+    "g1": (9, 15, 1, 1),
     "bs": (24,),
     "bt": (24,),
     "mean": (24,),

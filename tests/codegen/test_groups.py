@@ -4,11 +4,10 @@ import pytest
 
 from suture.codegen.groups import group
 from suture.codegen.lower import prepare
-from suture.codegen.schedule.base import vectors
 
 
 @pytest.fixture
-def grouped(parse, target):
+def grouped(parse):
     def grouped(text, **weights):
         model = parse(text)
         rng = np.random.default_rng(0)
@@ -19,7 +18,7 @@ def grouped(parse, target):
             value.const_value = ir.tensor(array, name=name)
             model.graph.register_initializer(value)
         model = prepare(model)
-        return group(model, vectors(target)), model
+        return group(model), model
 
     return grouped
 
