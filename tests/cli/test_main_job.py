@@ -52,10 +52,12 @@ def test_plan_differs_by_request(suture, digits):
 
 
 def test_plan_explains(suture, digits):
-    told = suture("plan", digits / "task.toml", "--top", "4", "--explain").out
+    told = suture("plan", digits / "task.toml", "--explain").out
     assert "* digit-" in told
     assert "the greatest reward within the limits" in told
     assert "as good or better in everything" in told
+    short = suture("plan", digits / "task.toml", "--top", "3").out
+    assert short.count("digit-") < told.count("digit-") / 4
 
 
 @pytest.fixture(scope="module")
