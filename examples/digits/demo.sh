@@ -13,8 +13,8 @@ show() {
 }
 
 show suture analyze "$digits/task.toml" "$digits/clean.png" "$digits/spoilt.png"
+show suture plan "$digits/task.toml" --input "$digits/spoilt.png" --top 5
 for request in clean spoilt; do
-  show suture plan "$digits/task.toml" --input "$digits/$request.png" --top 3
   show suture compile "$digits/task.toml" --input "$digits/$request.png" -o "$out/$request"
   show suture invoke "$out/$request/digits-lambda-x86_64.zip" --input "$digits/$request.png" \
     --log "$out/telemetry.jsonl"
