@@ -9,7 +9,7 @@ it. What works element by element is done to the twins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy.typing as npt
 import tvm
 from tvm import relax, te, tirx
 
-from suture.codegen.schedule.base import Activation, Epilogue, Vectors, ceil_div
+from suture.codegen.operands import Attributes, dims, numbers, padded, read_epilogue
+from suture.codegen.schedule.base import Vectors, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gemm import Gemm, GemmShape
@@ -30,8 +31,6 @@ ELEMENTWISE = frozenset(
 
 PLAIN_CHANNELS = 4
 """Fewer input channels than this are read as they lie; a block would be mostly padding."""
-
-Attributes = Mapping[str, Any]
 
 
 class Blocked:
@@ -338,32 +337,3 @@ class Blocked:
         if dims(value) == shape:
             return value
         return self._builder.emit(relax.op.reshape(value, shape))
-
-
-def dims(value: Any) -> tuple[int, ...]:
-    """Return the sizes of a Relax value of fixed shape."""
-    return tuple(int(size) for size in value.ty.shape.values)
-
-
-def numbers(value: Any) -> npt.NDArray[np.float32]:
-    """Return a Relax constant as an array."""
-    return np.asarray(value.value.numpy(), np.float32)
-
-
-def padded(vector: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Return a vector with zeros behind it."""
-    whole = np.zeros(size, np.float32)
-    whole[: vector.size] = vector
-    return whole
-
-
-def read_epilogue(attributes: Attributes, bias: Any, residual: Any) -> Epilogue:
-    """Return a group's epilogue."""
-    activations: Mapping[bytes, Activation] = {b"relu": "relu", b"clip": "clip"}
-    return Epilogue(
-        bias=bias is not None,
-        residual=residual is not None,
-        activation=activations.get(attributes.get("activation", b""), "none"),
-        low=float(attributes.get("low", 0.0)),
-        high=float(attributes.get("high", 0.0)),
-    )
