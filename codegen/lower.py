@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,10 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
-from suture.codegen.blocked import ELEMENTWISE, Blocked
-from suture.codegen.groups import CONV, GEMM, group
-from suture.codegen.schedule.base import Vectors, vectors
+from suture.codegen.emit import EMITTERS
+from suture.codegen.emit.base import Emitter, Operator
+from suture.codegen.groups import group
+from suture.codegen.schedule.base import Processor, processor_of
 from suture.codegen.vectorize import vectorize
 from suture.compiler.model import infer_shapes, opset_of
 from suture.compiler.target import Target
@@ -67,7 +68,7 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     groups = group(prepared)
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
-    imported, schedules = import_model(prepared, vectors(target))
+    imported, schedules = import_model(prepared, processor_of(target))
     module = plan_memory(fuse(imported, processor), processor)
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
@@ -147,7 +148,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     """TVM's importer, remembering the node it works on."""
 
     node: tuple[str, str] | None = None
-    blocked: Blocked
+    emitter: Emitter
 
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
         """Leave that to ``check_operators``, which names the node."""
@@ -156,47 +157,25 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
         self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int
     ) -> Any:
         self.node = (attrs["tvm_custom"]["name"], op_name)
-        given = list(inputs)
-        if op_name in (CONV, GEMM):
-            emit = self.blocked.conv if op_name == CONV else self.blocked.gemm
-            return emit(given + [None] * (4 - len(given)), attrs)
-        made = self._on_twins(op_name, given, attrs, opset)
-        if made is not None:
-            return made
-        made = self._stock(op_name, inputs, attrs, opset)
+
+        def stock(given: Sequence[Any]) -> Any:
+            made = onnx_frontend.onnx_input()
+            made.extend(given)
+            return super(_Importer, self)._convert_operator(op_name, made, dict(attrs), opset)
+
+        if op_name in EMITTERS and inputs:
+            operator = Operator(
+                name=op_name, inputs=list(inputs), attributes=attrs, stock=stock
+            )
+            made = EMITTERS[op_name](self.emitter, operator)
+            if made is not None:
+                return made
+        made = stock(inputs)
         return self.bb.emit(made) if isinstance(made, relax.Call) else made
-
-    def _on_twins(
-        self, op_name: str, given: list[Any], attrs: dict[str, Any], opset: int
-    ) -> Any:
-        """Return the output of an operator done to tensors in blocks, or None."""
-        if not given or not isinstance(given[0], relax.Var):
-            return None
-        if op_name == "BatchNormalization":
-            return self.blocked.batch_norm(given, attrs)
-        if op_name in ELEMENTWISE:
-
-            def convert(twins: list[Any]) -> Any:
-                return self._stock(op_name, twins, attrs, opset)
-
-            return self.blocked.elementwise(given, convert)
-        if op_name == "Concat" and attrs.get("axis") == 1:
-            return self.blocked.concat(given)
-        if op_name == "MaxPool":
-            return self.blocked.max_pool(given[0], attrs)
-        if op_name == "GlobalAveragePool":
-            return self.blocked.global_mean(given[0])
-        return None
-
-    def _stock(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
-        """Return what TVM's own converter makes of an operator."""
-        made = onnx_frontend.onnx_input()
-        made.extend(inputs)
-        return super()._convert_operator(op_name, made, dict(attrs), opset)
 
 
 def import_model(
-    model: ir.Model, processor: Vectors
+    model: ir.Model, processor: Processor
 ) -> tuple[tvm.IRModule, Mapping[str, str]]:
     """Return a prepared and grouped model in Relax, and the schedules that were chosen.
 
@@ -206,7 +185,7 @@ def import_model(
     proto = ir.to_proto(model)
     assert isinstance(proto, onnx.ModelProto)
     importer = _Importer({}, "float32")
-    importer.blocked = Blocked(importer.bb, processor)
+    importer.emitter = Emitter(importer.bb, processor)
     # The importer prints what it fails on, and warns of every name it changes.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -220,7 +199,7 @@ def import_model(
                 at=Location(model.graph.name or "model", name),
                 hint="use the backend ort",
             ) from error
-    return module, importer.blocked.schedules
+    return module, importer.emitter.schedules
 
 
 def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:

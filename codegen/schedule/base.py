@@ -17,28 +17,30 @@ OPAQUE = 8  # relax.OpPatternKind: never fused with what stands around it
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """A processor's vector unit.
+class Processor:
+    """What schedules know of a processor.
 
     Attributes:
-        lanes: float32 numbers in one register.
-        registers: How many there are.
+        lanes: float32 numbers in one vector register.
+        registers: How many vector registers there are.
+        threads: Cores that a kernel may use.
     """
 
     lanes: int
     registers: int
+    threads: int = 1
 
 
-WIDTHS: Mapping[str, Vectors] = {
-    "x86-64-v4": Vectors(lanes=16, registers=32),
-    "x86-64-v3": Vectors(lanes=8, registers=16),
+WIDTHS: Mapping[str, Processor] = {
+    "x86-64-v4": Processor(lanes=16, registers=32),
+    "x86-64-v3": Processor(lanes=8, registers=16),
 }
 """LLVM's names of processors → their vector units (AVX-512, AVX2)."""
 
 
-def vectors(target: Target) -> Vectors:
-    """Return a target's vector unit; NEON's where nothing more is known."""
-    return WIDTHS.get(target.mcpu, Vectors(lanes=4, registers=16))
+def processor_of(target: Target) -> Processor:
+    """Return a target's processor; NEON's registers where nothing more is known."""
+    return WIDTHS.get(target.mcpu, Processor(lanes=4, registers=16))
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def ceil_div(size: int, part: int) -> int:
     return -(-size // part)
 
 
-def efficiency(rows: int, registers_wide: int, vectors: Vectors) -> float:
+def efficiency(rows: int, registers_wide: int, processor: Processor) -> float:
     """Return what fraction of the peak a tile of accumulators may reach, by formula.
 
     Two multiply-adds and two loads start each cycle and a multiply-add takes four cycles:
@@ -95,7 +97,7 @@ def efficiency(rows: int, registers_wide: int, vectors: Vectors) -> float:
     register of weights. 0 where the tile does not fit into the registers.
     """
     sums = rows * registers_wide
-    if sums + registers_wide + 1 > vectors.registers:
+    if sums + registers_wide + 1 > processor.registers:
         return 0.0
     return min(1.0, sums / 8) * min(1.0, sums / (rows + registers_wide))
 

@@ -18,7 +18,7 @@ from tvm import s_tir, te, tirx
 
 from suture.codegen.schedule.base import (
     Epilogue,
-    Vectors,
+    Processor,
     ceil_div,
     efficiency,
     finished,
@@ -91,9 +91,9 @@ class ConvShape:
         )
 
 
-def holds_groups(channels: int, filters: int, groups: int, vectors: Vectors) -> bool:
+def holds_groups(channels: int, filters: int, groups: int, processor: Processor) -> bool:
     """Whether each group of channels and of filters is whole blocks."""
-    whole = groups * vectors.lanes
+    whole = groups * processor.lanes
     return groups == 1 or (channels % whole == 0 and filters % whole == 0)
 
 
@@ -111,27 +111,27 @@ class DirectConv:
     columns: int
 
     @classmethod
-    def space(cls, shape: ConvShape, vectors: Vectors) -> tuple[DirectConv, ...]:
+    def space(cls, shape: ConvShape, processor: Processor) -> tuple[DirectConv, ...]:
         """Return every legal tile, the most promising first by formula."""
         pixels = shape.out[1]
-        padded = ceil_div(shape.filters, vectors.lanes) * vectors.lanes // shape.groups
+        padded = ceil_div(shape.filters, processor.lanes) * processor.lanes // shape.groups
         costs = {}
         for wide in range(1, MOST_WIDE + 1):
-            if padded % (wide * vectors.lanes):
+            if padded % (wide * processor.lanes):
                 continue
             for rows in range(1, min(MOST_ROWS, pixels) + 1):
-                best = efficiency(rows, wide, vectors)
+                best = efficiency(rows, wide, processor)
                 if best:
                     waste = ceil_div(pixels, rows) * rows / pixels
-                    costs[cls(rows, wide * vectors.lanes)] = waste / best
+                    costs[cls(rows, wide * processor.lanes)] = waste / best
         return tuple(sorted(costs, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
 
     def pack(
-        self, weights: npt.NDArray[np.float32], shape: ConvShape, vectors: Vectors
+        self, weights: npt.NDArray[np.float32], shape: ConvShape, processor: Processor
     ) -> npt.NDArray[np.float32]:
         """Return weights ``(filters, channels / groups, kh, kw)`` as the kernel reads them."""
-        lanes = 1 if shape.plain else vectors.lanes
-        filters = ceil_div(shape.filters, vectors.lanes) * vectors.lanes
+        lanes = 1 if shape.plain else processor.lanes
+        filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
         channels = ceil_div(shape.channels // shape.groups, lanes) * lanes
         whole = np.zeros((filters, channels, *shape.kernel), np.float32)
         whole[: shape.filters, : shape.channels // shape.groups] = weights
@@ -141,15 +141,15 @@ class DirectConv:
         return np.ascontiguousarray(blocks.transpose(0, 2, 4, 5, 3, 1))
 
     def kernel(
-        self, shape: ConvShape, epilogue: Epilogue, vectors: Vectors
+        self, shape: ConvShape, epilogue: Epilogue, processor: Processor
     ) -> tvm.tirx.PrimFunc:
         """Return the scheduled kernel: input, weights, bias and residual if any, output."""
-        schedule = s_tir.Schedule(self._compute(shape, epilogue, vectors))
-        self._schedule(schedule, shape, vectors)
+        schedule = s_tir.Schedule(self._compute(shape, epilogue, processor))
+        self._schedule(schedule, shape, processor)
         return finished(schedule)
 
-    def _compute(self, shape: ConvShape, epilogue: Epilogue, vectors: Vectors) -> Any:
-        lanes = vectors.lanes
+    def _compute(self, shape: ConvShape, epilogue: Epilogue, processor: Processor) -> Any:
+        lanes = processor.lanes
         deep = 1 if shape.plain else lanes
         blocks = ceil_div(shape.channels, deep)
         (out_h, out_w), (kh, kw) = shape.out, shape.kernel
@@ -196,21 +196,21 @@ class DirectConv:
         result = te.compute((filter_blocks, out_h, out_w, lanes), finish, name="result")
         return te.create_prim_func([image, weights, *extra, result])
 
-    def _schedule(self, schedule: Any, shape: ConvShape, vectors: Vectors) -> None:
+    def _schedule(self, schedule: Any, shape: ConvShape, processor: Processor) -> None:
         sums, result = schedule.get_sblock("sums"), schedule.get_sblock("result")
         o, i, j, v = schedule.get_loops(result)
-        tile, within = schedule.split(o, [None, self.columns // vectors.lanes])
+        tile, within = schedule.split(o, [None, self.columns // processor.lanes])
         run, pixel = schedule.split(j, [None, self.rows])
         schedule.reorder(tile, i, run, pixel, within, v)
         schedule.compute_at(sums, run, preserve_unit_loops=True)
         schedule.set_scope(sums, 0, "local")
         o, i, j, v, c, y, x, d = schedule.get_loops(sums)[3:]
-        wide, lane = schedule.split(v, [None, vectors.lanes])
+        wide, lane = schedule.split(v, [None, processor.lanes])
         if shape.plain:
             schedule.reorder(c, y, x, d, j, o, i, wide, lane)
             schedule.unroll(x)
         else:
-            outer, inner = schedule.split(d, [None, min(UNROLL, vectors.lanes)])
+            outer, inner = schedule.split(d, [None, min(UNROLL, processor.lanes)])
             schedule.reorder(c, y, x, outer, inner, j, o, i, wide, lane)
             schedule.unroll(inner)
         schedule.vectorize(lane)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tvm
 from tvm import s_tir, te
 
-from suture.codegen.schedule.base import Epilogue, Vectors, ceil_div, finished
+from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, finished
 from suture.codegen.schedule.conv import ConvShape, needs_padding, padded_image
 
 MOST_ROWS = 28
@@ -28,13 +28,13 @@ class DepthwiseConv:
     rows: int
 
     @classmethod
-    def space(cls, shape: ConvShape, vectors: Vectors) -> tuple[DepthwiseConv, ...]:
+    def space(cls, shape: ConvShape, processor: Processor) -> tuple[DepthwiseConv, ...]:
         """Return every legal tile, the most promising first by formula.
 
         Each multiply-add loads its own pixel, so eight sums hide the latency and more rows
         only spread the loads of the taps.
         """
-        pixels, most = shape.out[1], min(MOST_ROWS, vectors.registers - 3)
+        pixels, most = shape.out[1], min(MOST_ROWS, processor.registers - 3)
         tiles = [cls(rows) for rows in range(1, min(most, pixels) + 1)]
 
         def cost(tile: DepthwiseConv) -> tuple[float, int]:
@@ -44,25 +44,25 @@ class DepthwiseConv:
         return tuple(sorted(tiles, key=cost))
 
     def pack(
-        self, weights: npt.NDArray[np.float32], shape: ConvShape, vectors: Vectors
+        self, weights: npt.NDArray[np.float32], shape: ConvShape, processor: Processor
     ) -> npt.NDArray[np.float32]:
         """Return weights ``(channels, 1, kh, kw)`` as the kernel reads them."""
-        blocks = ceil_div(shape.channels, vectors.lanes)
-        whole = np.zeros((blocks * vectors.lanes, *shape.kernel), np.float32)
+        blocks = ceil_div(shape.channels, processor.lanes)
+        whole = np.zeros((blocks * processor.lanes, *shape.kernel), np.float32)
         whole[: shape.channels] = weights[:, 0]
-        tiles = whole.reshape(blocks, vectors.lanes, *shape.kernel)
+        tiles = whole.reshape(blocks, processor.lanes, *shape.kernel)
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
     def kernel(
-        self, shape: ConvShape, epilogue: Epilogue, vectors: Vectors
+        self, shape: ConvShape, epilogue: Epilogue, processor: Processor
     ) -> tvm.tirx.PrimFunc:
         """Return the scheduled kernel: input, weights, bias and residual if any, output."""
-        schedule = s_tir.Schedule(self._compute(shape, epilogue, vectors))
+        schedule = s_tir.Schedule(self._compute(shape, epilogue, processor))
         self._schedule(schedule, shape)
         return finished(schedule)
 
-    def _compute(self, shape: ConvShape, epilogue: Epilogue, vectors: Vectors) -> Any:
-        lanes, (out_h, out_w), (kh, kw) = vectors.lanes, shape.out, shape.kernel
+    def _compute(self, shape: ConvShape, epilogue: Epilogue, processor: Processor) -> Any:
+        lanes, (out_h, out_w), (kh, kw) = processor.lanes, shape.out, shape.kernel
         blocks = ceil_div(shape.channels, lanes)
         wide = ceil_div(out_w, self.rows) * self.rows
         image = te.placeholder((blocks, shape.height, shape.width, lanes), name="image")

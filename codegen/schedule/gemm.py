@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tvm
 from tvm import s_tir, te, tirx
 
-from suture.codegen.schedule.base import Epilogue, Vectors, ceil_div, efficiency, finished
+from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, efficiency, finished
 
 UNROLL = 4
 MOST_ROWS = 16
@@ -42,19 +42,19 @@ class Gemm:
     columns: int
 
     @classmethod
-    def space(cls, shape: GemmShape, vectors: Vectors) -> tuple[Gemm, ...]:
+    def space(cls, shape: GemmShape, processor: Processor) -> tuple[Gemm, ...]:
         """Return every legal tile, the most promising first by formula.
 
         Of one row, each weight is used once and memory decides: the wider, the better.
         """
         costs = {}
-        least = ceil_div(shape.columns, vectors.lanes) * vectors.lanes
+        least = ceil_div(shape.columns, processor.lanes) * processor.lanes
         for wide in range(1, MOST_WIDE + 1):
-            columns = wide * vectors.lanes
+            columns = wide * processor.lanes
             if ceil_div(shape.columns, columns) * columns > MOST_PADDING * least:
                 continue
             for rows in range(1, min(MOST_ROWS, shape.rows) + 1):
-                best = efficiency(rows, wide, vectors)
+                best = efficiency(rows, wide, processor)
                 if best:
                     waste = ceil_div(shape.rows, rows) * rows / shape.rows
                     waste *= ceil_div(shape.columns, columns) * columns / shape.columns
@@ -62,7 +62,7 @@ class Gemm:
         return tuple(sorted(costs, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
 
     def pack(
-        self, weights: npt.NDArray[np.float32], shape: GemmShape
+        self, weights: npt.NDArray[np.float32], shape: GemmShape, processor: Processor
     ) -> npt.NDArray[np.float32]:
         """Return weights ``(depth, columns)`` as the kernel reads them."""
         tiles = ceil_div(shape.columns, self.columns)
@@ -72,11 +72,11 @@ class Gemm:
         return np.ascontiguousarray(blocks.transpose(1, 0, 2))
 
     def kernel(
-        self, shape: GemmShape, epilogue: Epilogue, vectors: Vectors
+        self, shape: GemmShape, epilogue: Epilogue, processor: Processor
     ) -> tvm.tirx.PrimFunc:
         """Return the scheduled kernel: input, weights, bias and residual if any, output."""
         schedule = s_tir.Schedule(self._compute(shape, epilogue))
-        self._schedule(schedule, shape, vectors)
+        self._schedule(schedule, shape, processor)
         return finished(schedule)
 
     def _compute(self, shape: GemmShape, epilogue: Epilogue) -> Any:
@@ -111,12 +111,12 @@ class Gemm:
         )
         return te.create_prim_func([left, right, *extra, result])
 
-    def _schedule(self, schedule: Any, shape: GemmShape, vectors: Vectors) -> None:
+    def _schedule(self, schedule: Any, shape: GemmShape, processor: Processor) -> None:
         sums = schedule.get_sblock("sums")
         written = schedule.cache_write(sums, 0, "local")
         o, i, v, k = schedule.get_loops(sums)
         run, row = schedule.split(i, [None, self.rows])
-        wide, lane = schedule.split(v, [None, vectors.lanes])
+        wide, lane = schedule.split(v, [None, processor.lanes])
         unrolled = UNROLL if shape.depth % UNROLL == 0 else 1
         outer, inner = schedule.split(k, [None, unrolled])
         schedule.reorder(o, run, outer, inner, row, wide, lane)
@@ -125,7 +125,7 @@ class Gemm:
         for loop in (wide, row, inner):
             schedule.unroll(loop)
         row, column = schedule.get_loops(written)[-2:]
-        wide, lane = schedule.split(column, [None, vectors.lanes])
+        wide, lane = schedule.split(column, [None, processor.lanes])
         schedule.vectorize(lane)
         for loop in (row, wide):
             schedule.unroll(loop)

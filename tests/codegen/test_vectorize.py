@@ -2,7 +2,7 @@ import pytest
 import tvm
 
 from suture.codegen.lower import fuse, import_model, plan_memory, prepare, tvm_target
-from suture.codegen.schedule.base import vectors
+from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import best_width, vectorize
 
 
@@ -10,7 +10,7 @@ from suture.codegen.vectorize import best_width, vectorize
 def kernels(parse, target):
     def kernels(text):
         processor = tvm_target(target)
-        imported, _ = import_model(prepare(parse(text)), vectors(target))
+        imported, _ = import_model(prepare(parse(text)), processor_of(target))
         module = plan_memory(fuse(imported, processor), processor)
         return [
             (function, vectorize(module)[name.name_hint])

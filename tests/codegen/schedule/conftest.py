@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tvm
 
-from suture.codegen.schedule.base import WIDTHS, Vectors, ceil_div
+from suture.codegen.schedule.base import WIDTHS, Processor, ceil_div
 
 
 @pytest.fixture(scope="session", params=["x86-64-v3", "x86-64-v4"])
@@ -34,12 +34,12 @@ def run():
 def block():
     """Put channels of ``(channels, height, width)`` into blocks of one vector."""
 
-    def block(image, vectors: Vectors):
+    def block(image, processor: Processor):
         channels, height, width = image.shape
-        blocks = ceil_div(channels, vectors.lanes)
-        whole = np.zeros((blocks * vectors.lanes, height, width), np.float32)
+        blocks = ceil_div(channels, processor.lanes)
+        whole = np.zeros((blocks * processor.lanes, height, width), np.float32)
         whole[:channels] = image
-        tiles = whole.reshape(blocks, vectors.lanes, height, width).transpose(0, 2, 3, 1)
+        tiles = whole.reshape(blocks, processor.lanes, height, width).transpose(0, 2, 3, 1)
         return np.ascontiguousarray(tiles)
 
     return block

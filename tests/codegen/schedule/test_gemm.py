@@ -27,7 +27,7 @@ def test_every_tile_computes_the_right_answer(shape, processor, run):
     assert space
     for schedule in space[:4] + space[4::9]:
         kernel = schedule.kernel(shape, epilogue, vectors)
-        arrays = [left, schedule.pack(right, shape), bias, residual]
+        arrays = [left, schedule.pack(right, shape, vectors), bias, residual]
         out = run(kernel, arrays, residual.shape, target)
         np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=1e-5)
 
@@ -38,7 +38,7 @@ def test_packing_adds_little(shape, processor):
     least = -(-shape.columns // vectors.lanes) * vectors.lanes * shape.depth
     weights = np.zeros((shape.depth, shape.columns), np.float32)
     for schedule in Gemm.space(shape, vectors):
-        assert schedule.pack(weights, shape).size <= 1.125 * least
+        assert schedule.pack(weights, shape, vectors).size <= 1.125 * least
 
 
 def test_a_tile_beyond_the_registers_is_worth_nothing(processor):

@@ -1,0 +1,25 @@
+"""Emit kernels into a Relax function: groups, and operators over blocks of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from suture.codegen.emit.base import Emit
+from suture.codegen.emit.concat import emit_concat
+from suture.codegen.emit.conv import emit_conv
+from suture.codegen.emit.elementwise import ELEMENTWISE, emit_batch_norm, emit_elementwise
+from suture.codegen.emit.gemm import emit_gemm
+from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
+from suture.codegen.groups.conv import CONV
+from suture.codegen.groups.gemm import GEMM
+
+EMITTERS: Mapping[str, Emit] = {
+    CONV: emit_conv,
+    GEMM: emit_gemm,
+    "BatchNormalization": emit_batch_norm,
+    "Concat": emit_concat,
+    "GlobalAveragePool": emit_global_mean,
+    "MaxPool": emit_max_pool,
+    **dict.fromkeys(ELEMENTWISE, emit_elementwise),
+}
+"""Operator → its emitter; all others are left to TVM's importer."""

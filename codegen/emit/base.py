@@ -1,0 +1,137 @@
+"""What emitters share: the function in the making, its kernels, and two layouts of images.
+
+A tensor of channels has up to two forms: the plain one of ONNX, and a twin with channels in
+blocks of one vector, ``(channels / lanes, height, width, lanes)``. Scheduled kernels give the
+twin first; the plain form is written as well and is dropped as dead code where nobody reads
+it. What works element by element is done to the twins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import relax, te, tirx
+
+from suture.codegen.emit.operands import Attributes, dims
+from suture.codegen.schedule.base import Processor, ceil_div
+from suture.compiler.spec import format_spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One node, as the importer meets it.
+
+    Attributes:
+        name: The operator.
+        inputs: Relax values; None where an optional input is left out.
+        attributes: As the importer reads them: numbers, lists, bytes.
+        stock: Makes TVM's own form of the operator from other inputs.
+    """
+
+    name: str
+    inputs: Sequence[Any]
+    attributes: Attributes
+    stock: Callable[[Sequence[Any]], Any]
+
+
+class Emitter:
+    """Scheduled kernels of one function in the making.
+
+    Args:
+        builder: The function's builder.
+        processor: What the kernels are for.
+
+    Attributes:
+        twins: The twin of a value, where there is one.
+        schedules: The kernels emitted so far by name, each with its schedule as a spec.
+    """
+
+    def __init__(self, builder: relax.BlockBuilder, processor: Processor) -> None:
+        self.builder = builder
+        self.processor = processor
+        self.twins: dict[Any, Any] = {}
+        self.schedules: dict[str, str] = {}
+        self._kernels: dict[object, Any] = {}
+
+    def call(
+        self,
+        schedule: Any,
+        key: tuple[object, ...],
+        kernel: Callable[[], Any],
+        arguments: Sequence[Any],
+        out: tuple[int, ...],
+    ) -> Any:
+        """Emit a call of a scheduled kernel; equal kernels are built once.
+
+        Args:
+            schedule: The rule's value, which names and prints the kernel.
+            key: What tells kernels of one schedule apart, shape and epilogue.
+            kernel: Makes the kernel.
+            arguments: What it reads.
+            out: The shape it writes, float32.
+        """
+        whole = (schedule, *key)
+        if whole not in self._kernels:
+            name = f"{schedule.name.replace('-', '_')}_{len(self._kernels)}"
+            self._kernels[whole] = self.builder.add_func(kernel(), name)
+            self.schedules[name] = format_spec(schedule.name, schedule)
+        call = relax.call_tir(
+            self._kernels[whole], list(arguments), relax.TensorType(out, "float32")
+        )
+        return self.builder.emit(call)
+
+    def reshaped(self, value: Any, shape: tuple[int, ...]) -> Any:
+        """Return a value seen with another shape."""
+        if dims(value) == shape:
+            return value
+        return self.builder.emit(relax.op.reshape(value, shape))
+
+    def plain(self, twin: Any, channels: int) -> Any:
+        """Return the plain form of a twin; dead code where nobody reads it."""
+        blocks, height, width, lanes = dims(twin)
+        whole = (1, channels, height, width)
+        if height == width == 1 and blocks * lanes == channels:
+            value = self.reshaped(twin, whole)
+        else:
+            value = self.builder.emit_te(
+                lambda image: te.compute(
+                    whole,
+                    lambda _, c, i, j: image[c // lanes, i, j, c % lanes],
+                    name="plain",
+                ),
+                twin,
+                primfunc_name_hint="plain_layout",
+            )
+        self.twins[value] = twin
+        return value
+
+    def twin(self, value: Any) -> Any:
+        """Return a value's twin, writing it where there is none yet."""
+        if value not in self.twins:
+            _, channels, height, width = dims(value)
+            lanes = self.processor.lanes
+            blocks = ceil_div(channels, lanes)
+
+            def block(image: Any) -> Any:
+                def read(b: Any, i: Any, j: Any, v: Any) -> Any:
+                    channel = b * lanes + v
+                    if blocks * lanes == channels:
+                        return image[0, channel, i, j]
+                    return tirx.if_then_else(
+                        channel < channels,
+                        image[0, channel, i, j],
+                        tirx.const(0.0, "float32"),
+                    )
+
+                return te.compute((blocks, height, width, lanes), read, name="blocked")
+
+            self.twins[value] = self.builder.emit_te(
+                block, value, primfunc_name_hint="blocked_layout"
+            )
+        return self.twins[value]
+
+
+Emit = Callable[[Emitter, Operator], Any]
+"""Emits an operator and returns its plain output, or None to leave it to TVM's importer."""

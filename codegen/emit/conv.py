@@ -1,0 +1,118 @@
+"""Emit convolution groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tvm import relax, te, tirx
+
+from suture.codegen.emit.base import Emitter, Operator
+from suture.codegen.emit.operands import Attributes, dims, numbers, padded, read_epilogue
+from suture.codegen.schedule.base import ceil_div
+from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
+from suture.codegen.schedule.depthwise import DepthwiseConv
+
+PLAIN_CHANNELS = 4
+"""Fewer input channels than this are read as they lie; a block would be mostly padding."""
+
+
+def emit_conv(emitter: Emitter, operator: Operator) -> Any:
+    """Emit ``SutureConv(x, w, bias, residual)``."""
+    return _conv(emitter, operator.inputs, operator.attributes)
+
+
+def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> Any:
+    x, w, bias, residual = inputs
+    weights = numbers(w)
+    _, channels, height, width = dims(x)
+    depthwise = bool(attributes["depthwise"])
+    processor = emitter.processor
+    lanes = processor.lanes
+    if not holds_groups(channels, len(weights), attributes["groups"], processor):
+        return _ragged_conv(emitter, x, weights, bias, attributes)
+    shape = ConvShape(
+        channels=channels,
+        height=height,
+        width=width,
+        filters=weights.shape[0],
+        kernel=(weights.shape[2], weights.shape[3]),
+        strides=tuple(attributes["strides"]),
+        pads=tuple(attributes["pads"]),
+        dilations=tuple(attributes["dilations"]),
+        groups=attributes["groups"],
+        plain=not depthwise and channels <= PLAIN_CHANNELS and x not in emitter.twins,
+    )
+    out = shape.out
+    if shape.pointwise and not depthwise:
+        shape = shape.flattened()
+    epilogue = read_epilogue(attributes, bias, residual)
+    rule = DepthwiseConv if depthwise else DirectConv
+    schedule = rule.space(shape, processor)[0]
+    blocks = ceil_div(shape.filters, lanes)
+    source = x if shape.plain else emitter.twin(x)
+    arguments = [source, relax.const(schedule.pack(weights, shape, processor))]
+    if not shape.plain:
+        arguments[0] = emitter.reshaped(
+            source, (ceil_div(channels, lanes), shape.height, shape.width, lanes)
+        )
+    if bias is not None:
+        arguments.append(relax.const(padded(numbers(bias).reshape(-1), blocks * lanes)))
+    if residual is not None:
+        twin = emitter.twin(residual)
+        arguments.append(emitter.reshaped(twin, (blocks, *shape.out, lanes)))
+    made = emitter.call(
+        schedule,
+        (shape, epilogue),
+        lambda: schedule.kernel(shape, epilogue, processor),
+        arguments,
+        (blocks, *shape.out, lanes),
+    )
+    return emitter.plain(emitter.reshaped(made, (blocks, *out, lanes)), weights.shape[0])
+
+
+def _ragged_conv(
+    emitter: Emitter,
+    x: Any,
+    weights: npt.NDArray[np.float32],
+    bias: Any,
+    attributes: Attributes,
+) -> Any:
+    """Emit a convolution whose groups are not whole blocks, each group padded to some."""
+    groups, lanes = attributes["groups"], emitter.processor.lanes
+    _, channels, height, width = dims(x)
+    seen, made = channels // groups, len(weights) // groups
+    wide, tall = (ceil_div(size, lanes) * lanes for size in (seen, made))
+    image = emitter.builder.emit_te(
+        lambda image: te.compute(
+            (1, groups * wide, height, width),
+            lambda _, c, i, j: tirx.if_then_else(
+                c % wide < seen,
+                image[0, c // wide * seen + c % wide, i, j],
+                tirx.const(0.0, "float32"),
+            ),
+            name="spread",
+        ),
+        x,
+        primfunc_name_hint="spread_groups",
+    )
+    parts = weights.reshape(groups, made, *weights.shape[1:])
+    whole = np.zeros((groups, tall, wide, *weights.shape[2:]), np.float32)
+    whole[:, :made, :seen] = parts
+    filters = relax.const(whole.reshape(groups * tall, wide, *weights.shape[2:]))
+    if bias is not None:
+        spread = np.zeros((groups, tall), np.float32)
+        spread[:, :made] = numbers(bias).reshape(groups, made)
+        bias = relax.const(spread.reshape(-1))
+    out = _conv(emitter, (image, filters, bias, None), attributes)
+    return emitter.builder.emit_te(
+        lambda image: te.compute(
+            (1, len(weights), *dims(out)[2:]),
+            lambda _, c, i, j: image[0, c // made * tall + c % made, i, j],
+            name="gathered",
+        ),
+        out,
+        primfunc_name_hint="gather_groups",
+    )

@@ -1,0 +1,30 @@
+"""Fusion groups: which nodes of a prepared model become one scheduled kernel.
+
+Decided here and nowhere else. A group is one node of the domain ``suture`` in place of its
+nodes; ``suture.codegen.emit`` has an emitter for each kind.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
+from suture.codegen.groups.conv import match_conv
+from suture.codegen.groups.gemm import match_gemm
+
+MATCHERS: tuple[Match, ...] = (match_conv, match_gemm)
+"""In the order in which they are asked; the first that answers wins."""
+
+
+def group(model: ir.Model) -> tuple[str, ...]:
+    """Replace every group of a prepared model, in place; return what they hold, for people."""
+    told = []
+    for node in list(model.graph):
+        # What was taken into an earlier group belongs to no graph any more.
+        if node.graph is None or node.domain not in DEFAULT_DOMAINS:
+            continue
+        found = next((made for match in MATCHERS if (made := match(node))), None)
+        if found is not None:
+            replace(model.graph, found)
+            told.append(" ".join(each.op_type for each in found.nodes))
+    return tuple(told)

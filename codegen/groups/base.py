@@ -1,0 +1,56 @@
+"""What a group is: some nodes of a model, and the one node that stands for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+
+DOMAIN = "suture"
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass
+class Group:
+    """Nodes that one kernel computes, while they are being gathered.
+
+    Attributes:
+        kind: The operator of the domain ``suture`` that stands for them.
+        nodes: In an order in which they can run; only the last one's output leaves.
+        inputs: What the kernel reads, in the order its emitter expects.
+        attributes: What else the emitter is told.
+    """
+
+    kind: str
+    nodes: list[ir.Node]
+    inputs: list[ir.Value | None]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> ir.Value:
+        """What leaves the group."""
+        return self.nodes[-1].outputs[0]
+
+
+Match = Callable[[ir.Node], Group | None]
+"""Returns the group that begins at a node, or None where the matcher has none."""
+
+
+def replace(graph: ir.Graph, group: Group) -> None:
+    """Put one node where the last of a group stands."""
+    first, last = group.nodes[0], group.nodes[-1]
+    old = group.value
+    new = ir.node(
+        group.kind,
+        group.inputs,
+        attributes=group.attributes,
+        domain=DOMAIN,
+        name=first.name,
+    )
+    new.outputs[0].shape, new.outputs[0].type = old.shape, old.type
+    new.outputs[0].name = old.name
+    ir.convenience.replace_nodes_and_values(
+        graph, last, list(reversed(group.nodes)), [new], [old], [new.outputs[0]]
+    )

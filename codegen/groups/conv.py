@@ -1,0 +1,69 @@
+"""Groups that begin with a convolution of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from suture.codegen.groups.base import Group
+from suture.codegen.groups.epilogue import extend
+from suture.codegen.groups.values import FLOAT, is_constant, is_static, shape_of
+
+CONV = "SutureConv"
+
+
+def match_conv(node: ir.Node) -> Group | None:
+    """Return a convolution of constant weights and what its kernel does as well."""
+    if node.op_type != "Conv" or not is_static(node.outputs[0]):
+        return None
+    x, w = node.inputs[:2]
+    if not is_static(x) or not is_constant(w) or w is None or w.dtype != FLOAT:
+        return None
+    shape, kernel = shape_of(x), shape_of(w)
+    if len(shape) != 4 or shape[0] != 1 or len(kernel) != 4:
+        return None
+    groups = node.attributes.get_int("group", 1)
+    depthwise = groups > 1 and groups == shape[1] == kernel[0]
+    strides = list(node.attributes.get_ints("strides", [1, 1]))
+    dilations = list(node.attributes.get_ints("dilations", [1, 1]))
+    pads = read_pads(node, shape[2:], kernel[2:], strides, dilations)
+    if pads is None or min(pads) < 0:
+        return None
+    attributes = {
+        "strides": strides,
+        "dilations": dilations,
+        "pads": pads,
+        "depthwise": int(depthwise),
+        "groups": 1 if depthwise else groups,
+    }
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is not None and not is_constant(bias):
+        return None
+    group = Group(CONV, [node], [x, w, bias, None], attributes)
+    extend(group, channels_last=False)
+    return group
+
+
+def read_pads(
+    node: ir.Node,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> list[int] | None:
+    """Return pads as numbers, whatever ``auto_pad`` says."""
+    auto = node.attributes.get_string("auto_pad", "NOTSET")
+    if auto == "NOTSET":
+        return list(node.attributes.get_ints("pads", [0, 0, 0, 0]))
+    if auto == "VALID":
+        return [0, 0, 0, 0]
+    begins, ends = [], []
+    for axis in range(2):
+        reach = (kernel[axis] - 1) * dilations[axis] + 1
+        steps = -(-size[axis] // strides[axis]) - 1
+        total = max(steps * strides[axis] + reach - size[axis], 0)
+        less, more = total // 2, total - total // 2
+        begins.append(less if auto == "SAME_UPPER" else more)
+        ends.append(more if auto == "SAME_UPPER" else less)
+    return [*begins, *ends]
