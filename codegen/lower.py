@@ -1,4 +1,4 @@
-"""From ONNX to TVM: one Relax function with planned memory, and its kernels."""
+"""From ONNX to TVM: one Relax function that writes buffers, and its kernels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LoweringError(BackendError):
 
 @dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """A model as TVM sees it after memory planning.
+    """A model as TVM sees it when every tensor has a buffer.
 
     Attributes:
         module: ``main`` in Relax, one statement a kernel call, and the kernels in TensorIR.
@@ -55,7 +55,7 @@ class Lowered:
 
 
 def lower(model: ir.Model, target: Target) -> Lowered:
-    """Import a model into TVM, fuse its operators and plan its memory.
+    """Import a model into TVM, fuse its operators and give every tensor a buffer.
 
     Raises:
         BackendError: A shape is not fixed, or TVM's importer lacks an operator; names the
@@ -69,7 +69,7 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
     processor = tvm_target(target)
     imported, schedules = import_model(prepared, processor_of(target))
-    module = plan_memory(fuse(imported, processor), processor)
+    module = write_buffers(fuse(imported, processor), processor)
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
     return Lowered(module=module, target=processor, inputs=inputs, schedules=schedules)
@@ -216,10 +216,11 @@ def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     return _run(passes, module, target)
 
 
-def plan_memory(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
-    """Turn calls into statements that write planned buffers.
+def write_buffers(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """Turn calls into statements that write buffers.
 
-    The steps are those of ``relax.pipeline.default_build_pipeline`` up to memory planning.
+    The steps are those of ``relax.pipeline.default_build_pipeline`` before memory planning,
+    which ``suture.codegen.walk`` does.
 
     Raises:
         LoweringError: TVM fails.
@@ -233,7 +234,6 @@ def plan_memory(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule
         transform.ToNonDataflow(),
         transform.RemovePurityChecking(),
         transform.CallTIRRewrite(),
-        transform.StaticPlanBlockMemory(),
         transform.AttachGlobalSymbol(),
     )
     return _run(passes, module, target)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from suture.codegen.aot import ALIGNMENT
 from suture.codegen.backend.base import Array, Slot
+from suture.codegen.memory import ALIGNMENT
 from suture.errors import BackendError, Location, RequestError
 
 

@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.codegen.aot import AotPlan, Tensor, plan_program
+from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Slot
 from suture.codegen.build import LIBRARY, OBJECT, build, write_kernels
 from suture.codegen.isolate import find_node
 from suture.codegen.lower import LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
+from suture.codegen.walk import plan_program
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
 

@@ -54,6 +54,7 @@ class Emitter:
         self.twins: dict[Any, Any] = {}
         self.schedules: dict[str, str] = {}
         self._kernels: dict[object, Any] = {}
+        self._viewed: dict[Any, Any] = {}
 
     def call(
         self,
@@ -72,21 +73,26 @@ class Emitter:
             arguments: What it reads.
             out: The shape it writes, float32.
         """
-        whole = (schedule, *key)
-        if whole not in self._kernels:
-            name = f"{schedule.name.replace('-', '_')}_{len(self._kernels)}"
-            self._kernels[whole] = self.builder.add_func(kernel(), name)
-            self.schedules[name] = format_spec(schedule.name, schedule)
-        call = relax.call_tir(
-            self._kernels[whole], list(arguments), relax.TensorType(out, "float32")
-        )
+        function = self.function((schedule.name, schedule, *key), kernel)
+        self.schedules[function.name_hint] = format_spec(schedule.name, schedule)
+        call = relax.call_tir(function, list(arguments), relax.TensorType(out, "float32"))
         return self.builder.emit(call)
 
+    def function(self, key: tuple[object, ...], kernel: Callable[[], Any]) -> Any:
+        """Return a kernel of the module, made where its key is new; a name begins the key."""
+        if key not in self._kernels:
+            name = f"{str(key[0]).replace('-', '_')}_{len(self._kernels)}"
+            self._kernels[key] = self.builder.add_func(kernel(), name)
+        return self._kernels[key]
+
     def reshaped(self, value: Any, shape: tuple[int, ...]) -> Any:
-        """Return a value seen with another shape."""
+        """Return a value seen with another shape; a view of a view is one of the value."""
+        value = self._viewed.get(value, value)
         if dims(value) == shape:
             return value
-        return self.builder.emit(relax.op.reshape(value, shape))
+        view = self.builder.emit(relax.op.reshape(value, shape))
+        self._viewed[view] = value
+        return view
 
     def plain(self, twin: Any, channels: int) -> Any:
         """Return the plain form of a twin; dead code where nobody reads it."""

@@ -7,9 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from suture.codegen.aot import plan_program
 from suture.codegen.build import RUNTIME, build
 from suture.codegen.lower import lower
+from suture.codegen.walk import plan_program
 from suture.errors import BackendError
 
 API = {

@@ -1,7 +1,7 @@
 import pytest
 import tvm
 
-from suture.codegen.lower import fuse, import_model, plan_memory, prepare, tvm_target
+from suture.codegen.lower import fuse, import_model, prepare, tvm_target, write_buffers
 from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import best_width, vectorize
 
@@ -11,7 +11,7 @@ def kernels(parse, target):
     def kernels(text):
         processor = tvm_target(target)
         imported, _ = import_model(prepare(parse(text)), processor_of(target))
-        module = plan_memory(fuse(imported, processor), processor)
+        module = write_buffers(fuse(imported, processor), processor)
         return [
             (function, vectorize(module)[name.name_hint])
             for name, function in module.functions.items()

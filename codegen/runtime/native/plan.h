@@ -6,11 +6,11 @@
 
 enum Space { INPUT, OUTPUT, ARENA, WEIGHTS };
 
-/* Where the tensor of the same position lives: a caller's buffer by number, or a byte
- * offset into the arena or the weights. */
+/* Where the tensor of the same position lives; buffer is the number of a caller's buffer. */
 struct Place {
   enum Space space;
-  uint64_t at;
+  uint32_t buffer;
+  uint64_t offset;
 };
 
 struct Call {
@@ -19,20 +19,14 @@ struct Call {
   int32_t num_args;
 };
 
-/* An output that no kernel writes where the caller wants it. */
-struct Copy {
-  uint32_t output;
-  uint32_t tensor;
-  uint64_t bytes;
-};
+/* A kernel: copies its first tensor's bytes to its second. */
+Kernel copy_tensor;
 
 extern DLTensor plan_tensors[];
 extern const struct Place plan_places[];
 extern const uint32_t plan_num_tensors;
 extern const struct Call plan_calls[];
 extern const uint32_t plan_num_calls;
-extern const struct Copy plan_copies[];
-extern const uint32_t plan_num_copies;
 extern const uint64_t plan_input_bytes[];
 extern const uint32_t plan_num_inputs;
 extern const uint64_t plan_output_bytes[];

@@ -1,0 +1,266 @@
+"""Walk a lowered program and decide ahead of time where every tensor lives."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm import relax
+
+from suture.codegen.aot import COPY, DTYPES, AotPlan, Call, Space, Tensor
+from suture.codegen.lower import Lowered, LoweringError
+from suture.codegen.memory import Buffers, Life, aligned, place
+from suture.codegen.schedule.join import JOIN
+from suture.errors import Location
+
+Value = int | tuple["Value", ...]
+VIEWS = ("relax.reshape", "relax.memory.view", "relax.call_pure_packed", "relax.call_packed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """A tensor whose buffer may not have a place yet.
+
+    Attributes:
+        space: As of ``Tensor``; ``owned`` for a buffer of activations.
+        buffer: Number of the input, or of the buffer of activations.
+        offset: Bytes from the beginning of that.
+        shape: Sizes of the axes.
+        dtype: NumPy's name of the element type.
+    """
+
+    space: Literal["input", "weights", "owned"]
+    buffer: int = 0
+    offset: int = 0
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * DTYPES[self.dtype][1] // 8
+
+
+def plan_program(lowered: Lowered) -> AotPlan:
+    """Walk ``main`` and place every tensor.
+
+    Raises:
+        LoweringError: A statement that cannot be decided ahead of time; names the binding.
+    """
+    main = lowered.module["main"]
+    walk = _Walk(lowered)
+    for block in main.body.blocks:
+        for binding in block.bindings:
+            walk.bind(binding.var, binding.value)
+    results = walk.resolve(main.body.body)
+    return walk.finish(results if isinstance(results, tuple) else (results,))
+
+
+class _Walk:
+    """What is known at one statement of ``main``."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.module = lowered.module
+        self.tensors: list[_Seen] = []
+        self.calls: list[Call] = []
+        self.weights = bytearray()
+        self.buffers = Buffers()
+        self.values: dict[Any, Value] = {}
+        self.constants: dict[tuple[object, ...], int] = {}
+        self.inputs: list[Tensor] = []
+        parameters = {var.name: var for var in lowered.module["main"].params}
+        for position, name in enumerate(lowered.inputs):
+            shape, dtype = tensor_type(parameters[name])
+            self.inputs.append(
+                Tensor(space="input", buffer=position, shape=shape, dtype=dtype)
+            )
+            self.values[parameters[name]] = self.add(
+                _Seen(space="input", buffer=position, shape=shape, dtype=dtype)
+            )
+
+    def add(self, tensor: _Seen) -> int:
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def bind(self, var: Any, value: Any) -> None:
+        """Take in one statement."""
+        if not isinstance(value, relax.Call):
+            self.values[var] = self.resolve(value, var)
+        elif isinstance(value.op, tvm.ir.GlobalVar):
+            args = tuple(self.tensor(arg, var) for arg in value.args)
+            self.values[var] = ()
+            if JOIN in (self.module[value.op].attrs or {}):
+                self.join(args[:-1], args[-1])
+            else:
+                self.calls.append(Call(value.op.name_hint, args))
+        else:
+            self.bind_builtin(var, value)
+
+    def bind_builtin(self, var: Any, call: Any) -> None:
+        """Take in one call of Relax's own operators."""
+        name = getattr(call.op, "name", None) or str(call.op)
+        if name == "relax.builtin.alloc_tensor":
+            shape, dtype = tensor_type(var)
+            made = _Seen(space="owned", shape=shape, dtype=dtype)
+            self.values[var] = self.add(replace(made, buffer=self.buffers.add(made.nbytes)))
+        elif name in VIEWS:
+            self.values[var] = self.view(var, call)
+        else:
+            raise _cannot_hold(var, name)
+
+    def view(self, var: Any, call: Any) -> int:
+        """Return a tensor that sees an operand's bytes with another shape."""
+        packed = getattr(call.args[0], "global_symbol", None)
+        if packed not in (None, "vm.builtin.reshape"):
+            raise _cannot_hold(var, f"a call of {packed}")
+        source = self.tensors[self.tensor(call.args[packed is not None], var)]
+        shape, dtype = tensor_type(var)
+        result = replace(source, shape=shape, dtype=dtype)
+        if result.nbytes != source.nbytes:
+            raise _cannot_hold(var, "a view of part of a tensor")
+        return self.add(result)
+
+    def join(self, parts: tuple[int, ...], whole: int) -> None:
+        """Let the makers of parts write into the whole, or copy where that cannot be."""
+        target, offset = self.tensors[whole], 0
+        for position in parts:
+            part = self.tensors[position]
+            alone = part.space == "owned" and part.nbytes == self.buffers.nbytes(part.buffer)
+            if not (alone and self.buffers.join(part.buffer, target.buffer, offset)):
+                place = replace(target, offset=offset, shape=part.shape)
+                self.calls.append(Call(COPY, (position, self.add(place))))
+            offset += part.nbytes
+
+    def resolve(self, value: Any, var: Any = "main") -> Value:
+        """Return the tensor, or tensors, that an expression stands for."""
+        if isinstance(value, relax.Tuple):
+            return tuple(self.resolve(item, var) for item in value.fields)
+        if isinstance(value, relax.TupleGetItem):
+            whole = self.resolve(value.tuple_value, var)
+            assert isinstance(whole, tuple)
+            return whole[int(value.index)]
+        if isinstance(value, relax.Var):
+            return self.values[value]
+        numpy = getattr(getattr(value, "value", None), "numpy", None)
+        if isinstance(value, tvm.ir.GenericConst) and numpy is not None:
+            return self.constant(numpy(), var)
+        raise _cannot_hold(var, type(value).__name__)
+
+    def tensor(self, value: Any, var: Any) -> int:
+        found = self.resolve(value, var)
+        if isinstance(found, tuple):
+            raise _cannot_hold(var, "a tuple as an argument")
+        return found
+
+    def constant(self, array: npt.NDArray[Any], var: Any) -> int:
+        """Return the tensor of a constant; equal constants are stored once."""
+        dtype = str(array.dtype)
+        if dtype not in DTYPES:
+            raise _cannot_hold(var, f"element type {dtype}")
+        data = np.ascontiguousarray(array).tobytes()
+        key = (dtype, array.shape, hashlib.sha256(data).digest())
+        if key not in self.constants:
+            self.weights.extend(bytes(aligned(len(self.weights)) - len(self.weights)))
+            place = len(self.weights)
+            self.weights.extend(data)
+            self.constants[key] = self.add(
+                _Seen(space="weights", offset=place, shape=array.shape, dtype=dtype)
+            )
+        return self.constants[key]
+
+    def finish(self, results: tuple[Value, ...]) -> AotPlan:
+        """Give every buffer of activations a caller's buffer, or a place in the arena."""
+        positions = [self.result(value) for value in results]
+        homes: dict[int, tuple[Space, int, int]] = {}
+        outputs = []
+        for number, position in enumerate(positions):
+            seen = self.tensors[position]
+            root, _ = self.buffers.root(seen.buffer)
+            whole = seen.space == "owned" and seen.nbytes == self.buffers.nbytes(root)
+            target = replace(seen, space="owned", offset=0)
+            if whole and root not in homes:
+                homes[root] = ("output", number, 0)
+            else:
+                # An input, a constant, a part, or what has gone to another output already.
+                buffer = self.buffers.add(seen.nbytes)
+                homes[buffer] = ("output", number, 0)
+                self.calls.append(
+                    Call(COPY, (position, self.add(replace(target, buffer=buffer))))
+                )
+            outputs.append(
+                Tensor(space="output", buffer=number, shape=seen.shape, dtype=seen.dtype)
+            )
+        arena_bytes = self.home(homes)
+        return AotPlan(
+            tensors=tuple(self.placed(tensor, homes) for tensor in self.tensors),
+            calls=tuple(self.calls),
+            inputs=tuple(self.inputs),
+            outputs=tuple(outputs),
+            arena_bytes=arena_bytes,
+            weights=bytes(self.weights),
+        )
+
+    def home(self, homes: dict[int, tuple[Space, int, int]]) -> int:
+        """Add the places of all other buffers in the arena; return its size."""
+        spans: dict[int, tuple[int, int]] = {}
+        for number, call in enumerate(self.calls):
+            for position in call.args:
+                tensor = self.tensors[position]
+                if tensor.space != "owned":
+                    continue
+                root, _ = self.buffers.root(tensor.buffer)
+                spans[root] = (spans.get(root, (number, number))[0], number)
+        roots = [root for root in spans if root not in homes]
+        lives = [Life(self.buffers.nbytes(root), *spans[root]) for root in roots]
+        offsets, arena_bytes = place(lives)
+        for root, offset in zip(roots, offsets, strict=True):
+            homes[root] = ("arena", 0, offset)
+        return arena_bytes
+
+    def placed(self, seen: _Seen, homes: dict[int, tuple[Space, int, int]]) -> Tensor:
+        """Return a tensor at its final place; one that no call names lies anywhere."""
+        space: Space
+        if seen.space == "owned":
+            root, inside = self.buffers.root(seen.buffer)
+            space, buffer, offset = homes.get(root, ("arena", 0, 0))
+            offset += inside + seen.offset
+        else:
+            space, buffer, offset = seen.space, seen.buffer, seen.offset
+        return Tensor(
+            space=space, buffer=buffer, offset=offset, shape=seen.shape, dtype=seen.dtype
+        )
+
+    def result(self, value: Value) -> int:
+        if isinstance(value, tuple):
+            raise _cannot_hold("main", "a sequence as an output")
+        return value
+
+
+def tensor_type(var: Any) -> tuple[tuple[int, ...], str]:
+    """Return the shape and element type of a Relax variable.
+
+    Raises:
+        LoweringError: The shape depends on data, or a package cannot hold the element type.
+    """
+    kind = var.ty
+    if not isinstance(kind, relax.TensorType) or kind.shape is None:
+        raise _cannot_hold(var, f"a value of type {kind}")
+    sizes = list(kind.shape)
+    if not all(isinstance(size, tvm.tirx.IntImm) for size in sizes):
+        raise _cannot_hold(var, f"a shape that depends on data, {sizes}")
+    dtype = str(kind.dtype.dtype)
+    if dtype not in DTYPES:
+        raise _cannot_hold(var, f"element type {dtype}")
+    return tuple(int(size) for size in sizes), dtype
+
+
+def _cannot_hold(var: Any, what: str) -> LoweringError:
+    return LoweringError(
+        f"{what} cannot be planned ahead of time",
+        at=Location("main", getattr(var, "name", str(var))),
+        hint="use the backend ort",
+    )
