@@ -118,10 +118,26 @@ def prepare(model: ir.Model) -> ir.Model:
     onnxscript.optimizer.fold_constants(model)
     ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     ir_passes.RemoveUnusedNodesPass()(model)
+    split_sums(model)
     infer_shapes(model)
     for position, value in enumerate(model.graph.inputs):
         value.name = f"in{position}"
     return model
+
+
+def split_sums(model: ir.Model) -> None:
+    """Write each Sum as additions, in place: TVM's importer stacks what it sums."""
+    for node in list(model.graph):
+        if node.op_type != "Sum" or node.domain not in DOMAINS:
+            continue
+        first, *others = node.inputs
+        made = [] if others else [ir.node("Identity", [first], name=node.name)]
+        for number, term in enumerate(others):
+            total = made[-1].outputs[0] if made else first
+            made.append(ir.node("Add", [total, term], name=f"{node.name}.{number}"))
+        old, new = node.outputs[0], made[-1].outputs[0]
+        new.name, new.shape, new.type = old.name, old.shape, old.type
+        ir.convenience.replace_nodes_and_values(model.graph, node, [node], made, [old], [new])
 
 
 def check_operators(model: ir.Model) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tvm import relax, te, tirx
 
 from suture.codegen.emit.base import Emitter, Operator
+from suture.codegen.emit.gathered import emit_gathered
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded, read_epilogue
 from suture.codegen.schedule.base import ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
@@ -21,7 +21,19 @@ PLAIN_CHANNELS = 4
 
 def emit_conv(emitter: Emitter, operator: Operator) -> Any:
     """Emit ``SutureConv(x, w, bias, residual)``."""
-    return _conv(emitter, operator.inputs, operator.attributes)
+    x, w, _, _ = operator.inputs
+    attributes = operator.attributes
+    whole = holds_groups(dims(x)[1], dims(w)[0], attributes["groups"], emitter.processor)
+    pointwise = (
+        (*dims(w)[2:], *attributes["strides"]) == (1,) * 4
+        and not any(attributes["pads"])
+        and not attributes["depthwise"]
+    )
+    if pointwise and ("order" in attributes or not whole):
+        return emit_gathered(emitter, operator)
+    if not whole:
+        return _ragged_conv(emitter, operator)
+    return _conv(emitter, operator.inputs, attributes)
 
 
 def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> Any:
@@ -31,8 +43,6 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     depthwise = bool(attributes["depthwise"])
     processor = emitter.processor
     lanes = processor.lanes
-    if not holds_groups(channels, len(weights), attributes["groups"], processor):
-        return _ragged_conv(emitter, x, weights, bias, attributes)
     shape = ConvShape(
         channels=channels,
         height=height,
@@ -73,15 +83,11 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     return emitter.plain(emitter.reshaped(made, (blocks, *out, lanes)), weights.shape[0])
 
 
-def _ragged_conv(
-    emitter: Emitter,
-    x: Any,
-    weights: npt.NDArray[np.float32],
-    bias: Any,
-    attributes: Attributes,
-) -> Any:
+def _ragged_conv(emitter: Emitter, operator: Operator) -> Any:
     """Emit a convolution whose groups are not whole blocks, each group padded to some."""
-    groups, lanes = attributes["groups"], emitter.processor.lanes
+    x, w, bias, _ = operator.inputs
+    attributes, weights, lanes = operator.attributes, numbers(w), emitter.processor.lanes
+    groups = attributes["groups"]
     _, channels, height, width = dims(x)
     seen, made = channels // groups, len(weights) // groups
     wide, tall = (ceil_div(size, lanes) * lanes for size in (seen, made))

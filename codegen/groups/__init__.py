@@ -11,6 +11,7 @@ import onnx_ir as ir
 from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
 from suture.codegen.groups.conv import match_conv
 from suture.codegen.groups.gemm import match_gemm
+from suture.codegen.groups.shuffle import absorb_shuffles
 
 MATCHERS: tuple[Match, ...] = (match_conv, match_gemm)
 """In the order in which they are asked; the first that answers wins."""
@@ -27,4 +28,5 @@ def group(model: ir.Model) -> tuple[str, ...]:
         if found is not None:
             replace(model.graph, found)
             told.append(" ".join(each.op_type for each in found.nodes))
+    absorb_shuffles(model)
     return tuple(told)

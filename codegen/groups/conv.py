@@ -37,11 +37,12 @@ def match_conv(node: ir.Node) -> Group | None:
         "depthwise": int(depthwise),
         "groups": 1 if depthwise else groups,
     }
+    pointwise = tuple(kernel[2:]) == (1, 1) and strides == [1, 1] and not any(pads)
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and not is_constant(bias):
         return None
     group = Group(CONV, [node], [x, w, bias, None], attributes)
-    extend(group, channels_last=False)
+    extend(group, channels_last=False, residual=pointwise or attributes["groups"] == 1)
     return group
 
 

@@ -21,8 +21,14 @@ BIAS, RESIDUAL = 2, 3
 LOWEST, HIGHEST = -3.4028234663852886e38, 3.4028234663852886e38
 
 
-def extend(group: Group, *, channels_last: bool) -> None:
-    """Take in what follows, as long as nothing else reads what is in between."""
+def extend(group: Group, *, channels_last: bool, residual: bool = True) -> None:
+    """Take in what follows, as long as nothing else reads what is in between.
+
+    Args:
+        group: A group of one node.
+        channels_last: Whether a bias lies along the last axis.
+        residual: Whether the kernel can add a tensor of the output's shape.
+    """
     while True:
         uses = list(group.value.uses())
         if len(uses) != 1 or group.value.is_graph_output():
@@ -31,7 +37,7 @@ def extend(group: Group, *, channels_last: bool) -> None:
         if node.domain not in DEFAULT_DOMAINS or node.graph is not group.nodes[0].graph:
             return
         if node.op_type in ("Add", "Sum") and len(node.inputs) == 2:
-            if not _add(group, node, channels_last=channels_last):
+            if not _add(group, node, channels_last=channels_last, residual=residual):
                 return
         elif node.op_type == "Relu":
             group.attributes["activation"] = "relu"
@@ -47,7 +53,7 @@ def extend(group: Group, *, channels_last: bool) -> None:
             return
 
 
-def _add(group: Group, node: ir.Node, *, channels_last: bool) -> bool:
+def _add(group: Group, node: ir.Node, *, channels_last: bool, residual: bool) -> bool:
     """Take in an addition, of a constant for each channel or of a tensor of the same shape."""
     value = group.value
     other = node.inputs[0] if node.inputs[1] is value else node.inputs[1]
@@ -62,7 +68,7 @@ def _add(group: Group, node: ir.Node, *, channels_last: bool) -> bool:
         is_static(other)
         and shape_of(other) == shape_of(value)
         and not is_constant(other)
-        and group.attributes.get("groups", 1) == 1
+        and residual
     ):
         group.inputs[RESIDUAL] = other
     else:

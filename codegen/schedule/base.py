@@ -104,5 +104,11 @@ def efficiency(rows: int, registers_wide: int, processor: Processor) -> float:
 
 def finished(schedule: Any) -> tvm.tirx.PrimFunc:
     """Return a scheduled kernel, marked so that nothing schedules or fuses it again."""
-    function = schedule.mod["main"].with_attr(SCHEDULED, True)
-    return function.with_attr("op_pattern", OPAQUE).without_attr("global_symbol")
+    return mark(schedule.mod["main"])
+
+
+def mark(function: tvm.tirx.PrimFunc) -> tvm.tirx.PrimFunc:
+    """Return a kernel whose arguments do not overlap, which nothing schedules or fuses."""
+    for key, value in ((SCHEDULED, True), ("tirx.noalias", True), ("op_pattern", OPAQUE)):
+        function = function.with_attr(key, value)
+    return function.without_attr("global_symbol")

@@ -33,6 +33,23 @@ def parse():
 
 
 @pytest.fixture(scope="session")
+def with_weights():
+    """Turn inputs of a parsed model into seeded constants."""
+
+    def with_weights(model, names):
+        rng = np.random.default_rng(0)
+        for name in names:
+            value = next(v for v in model.graph.inputs if v.name == name)
+            model.graph.inputs.remove(value)
+            array = rng.standard_normal([int(d) for d in value.shape]).astype(np.float32)
+            value.const_value = ir.tensor(array, name=name)
+            model.graph.register_initializer(value)
+        return model
+
+    return with_weights
+
+
+@pytest.fixture(scope="session")
 def random_inputs():
     def random_inputs(model, seed=0):
         rng = np.random.default_rng(seed)
