@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint check clean
+.PHONY: help setup demo test lint check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -13,7 +13,7 @@ setup: $(STAMP) ## create .venv with suture, its peers for tests, and the linter
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suture needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws,bench]'
 	touch $@
 
 demo: setup ## analyse, plan, compile and invoke on real handwritten digits
@@ -29,6 +29,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 check: lint test ## what CI runs
+
+bench: setup ## whole networks against ONNX Runtime and OpenVINO
+	$(BIN)/python benchmarks/networks
 
 clean: ## remove the environment and everything built
 	rm -rf .venv build out .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info src/*.egg-info

@@ -16,6 +16,7 @@ def open_session(
     *,
     threads: int = 1,
     optimize: bool = True,
+    spin: bool = False,
     trace: Path | None = None,
 ) -> ort.InferenceSession:
     """Return a session with one thread between operators.
@@ -24,6 +25,7 @@ def open_session(
         source: A model, or a file; only a file may have data beside it.
         threads: Threads within an operator; 0 takes every core.
         optimize: Whether ONNX Runtime may rewrite the graph.
+        spin: Whether threads spin for work within a run, as they do unless told otherwise.
         trace: Where its profiler writes, with a suffix; None keeps it off.
 
     Raises:
@@ -33,7 +35,9 @@ def open_session(
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    # What runs next in the process must not share its cores with threads that still spin.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if trace is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(trace)
