@@ -11,6 +11,7 @@ from tvm import relax, te, tirx
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.gathered import emit_gathered
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded, read_epilogue
+from suture.codegen.emit.pointwise import emit_pointwise
 from suture.codegen.schedule.base import ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
@@ -20,7 +21,9 @@ PLAIN_CHANNELS = 4
 
 
 def emit_conv(emitter: Emitter, operator: Operator) -> Any:
-    """Emit ``SutureConv(x, w, bias, residual)``."""
+    """Emit ``SutureConv(x, w, bias, residual)``, or with ``scale, shift`` of a prologue."""
+    if len(operator.inputs) > 4:
+        return emit_pointwise(emitter, operator)
     x, w, _, _ = operator.inputs
     attributes = operator.attributes
     whole = holds_groups(dims(x)[1], dims(w)[0], attributes["groups"], emitter.processor)

@@ -41,21 +41,6 @@ def emit_elementwise(emitter: Emitter, operator: Operator) -> Any | None:
     return emitter.plain(emitter.builder.emit(operator.stock(twins)), dims(first)[1])
 
 
-def emit_batch_norm(emitter: Emitter, operator: Operator) -> Any | None:
-    """Emit a normalisation that could not be folded, as one product and one sum."""
-    x, *constants = operator.inputs
-    if x not in emitter.twins or operator.attributes.get("training_mode", 0):
-        return None
-    if not all(isinstance(each, tvm.ir.GenericConst) for each in constants):
-        return None
-    scale, shift, mean, variance = (numbers(each).astype(np.float64) for each in constants)
-    scale = scale / np.sqrt(variance + operator.attributes.get("epsilon", 1e-5))
-    factor, term = (a.astype(np.float32) for a in (scale, shift - mean * scale))
-    product = relax.op.multiply(emitter.twins[x], _channels(emitter, factor))
-    twin = emitter.builder.emit(relax.op.add(product, _channels(emitter, term)))
-    return emitter.plain(twin, dims(x)[1])
-
-
 def _operand(emitter: Emitter, value: Any, like: Any) -> Any | None:
     """Return the twin of an operand, or None where it has none of that shape."""
     if value in emitter.twins:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from suture.codegen.groups.affine import absorbed
 from suture.codegen.groups.base import Group
 from suture.codegen.groups.epilogue import extend
 from suture.codegen.groups.values import FLOAT, is_constant, is_static, shape_of
@@ -42,8 +43,21 @@ def match_conv(node: ir.Node) -> Group | None:
     if bias is not None and not is_constant(bias):
         return None
     group = Group(CONV, [node], [x, w, bias, None], attributes)
+    if pointwise and groups == 1:
+        _prepend(group)
     extend(group, channels_last=False, residual=pointwise or attributes["groups"] == 1)
     return group
+
+
+def _prepend(group: Group) -> None:
+    """Take in what scales and shifts the image for this convolution alone."""
+    source = group.inputs[0]
+    affine = None if source is None else absorbed(source)
+    if affine is not None:
+        group.nodes.insert(0, affine)
+        group.inputs[0] = affine.inputs[0]
+        group.inputs += affine.inputs[1:]
+        group.attributes["clipped"] = affine.attributes.get_int("clipped")
 
 
 def read_pads(
