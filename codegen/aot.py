@@ -105,20 +105,13 @@ def plan_source(plan: AotPlan) -> str:
         }
         for tensor in plan.tensors
     ]
-    calls = [
-        {
-            "function": "copy_tensor" if call.kernel == COPY else f"__tvm_ffi_{call.kernel}",
-            "args": call.args,
-        }
-        for call in plan.calls
-    ]
     return render(
         "native",
         "plan.c",
         kernels=plan.kernels,
         shapes=shapes,
         tensors=tensors,
-        calls=calls,
+        calls=plan.calls,
         input_bytes=[tensor.nbytes for tensor in plan.inputs],
         output_bytes=[tensor.nbytes for tensor in plan.outputs],
         arena_bytes=plan.arena_bytes,

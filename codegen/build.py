@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,15 +13,19 @@ import tvm
 
 from suture.codegen.aot import AotPlan, plan_source
 from suture.codegen.lower import Lowered, LoweringError
+from suture.codegen.processor import KernelSet, kernel_sets
+from suture.codegen.render import render
+from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
-from suture.errors import BackendError, Location
+from suture.errors import Location
 
 logger = logging.getLogger(__name__)
 
 LIBRARY = "libmodel.so"
-OBJECT = "kernels.o"
-RUNTIME = ("exports.map", "model.h", "plan.h", "rt.c", "tvm_abi.h", "weights.S")
-SOURCES = ("rt.c", "plan.c", "weights.S")
+RUNTIME = (
+    *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "rt.c", "tvm_abi.h", "weights.S"),
+)
+SOURCES = ("rt.c", "cpu.c", "plan.c", "kernels.c", "weights.S")
 FLAGS = (
     "-std=c11",
     "-O2",
@@ -56,24 +58,52 @@ def build(
         BackendError: The linker fails.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    runtime = files("suture.codegen.runtime") / "native"
-    for name in RUNTIME:
-        (workdir / name).write_bytes((runtime / name).read_bytes())
+    copy_sources(RUNTIME, workdir)
+    sets = kernel_sets(target)
     (workdir / "plan.c").write_text(plan_source(plan), encoding="utf-8")
+    (workdir / "kernels.c").write_text(kernels_source(plan, sets), encoding="utf-8")
     (workdir / "weights.bin").write_bytes(plan.weights)
-    objects = write_kernels(lowered, plan.kernels, workdir / OBJECT)
-    link(objects, plan.weights, target, workdir=workdir, cache=cache)
+    objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
+    link(
+        tuple(name for name in objects if name),
+        plan.weights,
+        target,
+        workdir=workdir,
+        cache=cache,
+    )
     return workdir / LIBRARY
 
 
-def write_kernels(lowered: Lowered, kernels: tuple[str, ...], path: Path) -> tuple[str, ...]:
-    """Compile kernels to one object file; return the names of the files to link, if any.
+def copy_sources(names: Sequence[str], workdir: Path) -> None:
+    """Copy files of the native runtime into a folder."""
+    runtime = files("suture.codegen.runtime") / "native"
+    for name in names:
+        (workdir / name).write_bytes((runtime / name).read_bytes())
+
+
+def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
+    """Return the tables of a plan's kernels as ``kernels.c``."""
+    return render(
+        "native",
+        "kernels.c",
+        kernels=plan.kernels,
+        sets=[
+            {"mcpu": each.mcpu, "level": each.level.symbol, "suffix": each.suffix}
+            for each in sets
+        ],
+    )
+
+
+def write_kernels(
+    lowered: Lowered, kernels: tuple[str, ...], folder: Path, processor: KernelSet
+) -> str | None:
+    """Compile kernels for one processor; return the name of the object file, if there is any.
 
     Raises:
         LoweringError: A kernel calls back into TVM's library (sorting does), or LLVM fails.
     """
     if not kernels:
-        return ()
+        return None
     functions = {name: lowered.module[name] for name in kernels}
     for name, function in functions.items():
         called = re.search(r'call_c?packed\("([^"]+)"', function.script())
@@ -84,14 +114,19 @@ def write_kernels(lowered: Lowered, kernels: tuple[str, ...], path: Path) -> tup
                 at=Location("main", name),
                 hint="use the backend ort",
             )
+    symbols = {
+        name + processor.suffix: function.with_attr("global_symbol", name + processor.suffix)
+        for name, function in functions.items()
+    }
+    path = folder / f"kernels{processor.suffix}.o"
     try:
-        module = tvm.tirx.build(tvm.IRModule(functions), target=lowered.target)
+        module = tvm.tirx.build(tvm.IRModule(symbols), target=processor.target)
         module.write_to_file(str(path), "o")
     except Exception as error:
         raise LoweringError(
             f"TVM cannot generate code for {', '.join(kernels)}: {error}"
         ) from error
-    return (path.name,)
+    return path.name
 
 
 def link(
@@ -99,31 +134,13 @@ def link(
 ) -> None:
     """Compile the sources in a folder and link them with object files there.
 
-    Paths are relative, so that none enters the library. Zig caches compiled sources without
-    looking into what they include as bytes: the digest of the weights makes the call unique.
+    Zig caches compiled sources without looking into what they include as bytes: the digest of
+    the weights makes the call unique.
 
     Raises:
         BackendError: The compiler or linker fails; carries what it printed.
     """
     digest = hashlib.sha256(weights).hexdigest()
-    partial = LIBRARY + ".partial"
-    command = [
-        *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple, *FLAGS),
-        f"-DWEIGHTS_{digest}",
-        *(*SOURCES, *objects, "-lm", "-o", partial),
-    ]
-    cache.mkdir(parents=True, exist_ok=True)
-    environment = {
-        "PATH": os.defpath,
-        "ZIG_GLOBAL_CACHE_DIR": str(cache.resolve()),
-        "ZIG_LOCAL_CACHE_DIR": str(cache.resolve()),
-    }
-    done = subprocess.run(
-        command, cwd=workdir, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise BackendError(
-            f"linking {LIBRARY} for {target.triple} fails: {done.stderr.strip()}"
-        )
-    (workdir / partial).replace(workdir / LIBRARY)
-    logger.info("linked %s: %d bytes", LIBRARY, (workdir / LIBRARY).stat().st_size)
+    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *objects, "-lm"]
+    library = compile_c(arguments, LIBRARY, target, workdir=workdir, cache=cache)
+    logger.info("linked %s: %d bytes", LIBRARY, library.stat().st_size)

@@ -21,6 +21,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
+from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import Processor, processor_of
 from suture.codegen.vectorize import vectorize
 from suture.compiler.model import infer_shapes, opset_of
@@ -73,17 +74,6 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
     return Lowered(module=module, target=processor, inputs=inputs, schedules=schedules)
-
-
-def tvm_target(target: Target) -> tvm.target.Target:
-    """Return TVM's description of a target's processor, for one thread.
-
-    Zig's triple ends in a glibc version, which LLVM does not know.
-    """
-    triple = "-".join(part.split(".")[0] for part in target.triple.split("-"))
-    return tvm.target.Target(
-        {"kind": "llvm", "mtriple": triple, "mcpu": target.mcpu, "num-cores": 1}
-    )
 
 
 def check_static(model: ir.Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +23,8 @@ class Target:
         arch: ``x86_64`` or ``aarch64``.
         mcpu: LLVM's name of the processor every host of the platform has at least.
         triple: Zig's target triple, with the oldest glibc of the platform.
+        also: LLVM's names of better processors that the package holds kernels for as well, the
+            best first; a program takes the first that its host is, when it starts.
         memory_mb: Memory given to the function, in MiB.
         zip_limit_bytes: Largest archive the platform takes directly.
         unzipped_limit_bytes: Largest unpacked package.
@@ -34,6 +37,7 @@ class Target:
     arch: str
     mcpu: str
     triple: str
+    also: tuple[str, ...] = ()
     memory_mb: int = 1769
     zip_limit_bytes: int = 50 * 2**20
     unzipped_limit_bytes: int = 250 * 2**20
@@ -44,6 +48,11 @@ class Target:
     def threads(self) -> int:
         """Whole processors the memory size buys; on Lambda 1,769 MB is one (AWS docs)."""
         return max(1, self.memory_mb // 1769)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine has the target's instruction set."""
+        return self.arch == platform.machine()
 
     def usd_per_million(self, latency_ms: float) -> float:
         """Return the price of a million warm requests of that length."""
@@ -63,6 +72,23 @@ def lambda_x86_64() -> Target:
         arch="x86_64",
         mcpu="x86-64-v3",
         triple="x86_64-linux-gnu.2.34",
+    )
+
+
+def lambda_x86_64_v4() -> Target:
+    """AWS Lambda on x86-64, with AVX-512 where the host has it and AVX2 where not."""
+    return replace(lambda_x86_64(), name="lambda-x86_64-v4", also=("x86-64-v4",))
+
+
+def lambda_arm64() -> Target:
+    """AWS Lambda on arm64; Graviton2 is the baseline (AWS docs), a fifth cheaper a second."""
+    return Target(
+        name="lambda-arm64",
+        provider="aws_lambda",
+        arch="aarch64",
+        mcpu="neoverse-n1",
+        triple="aarch64-linux-gnu.2.34",
+        usd_per_gb_second=0.0000133334,
     )
 
 

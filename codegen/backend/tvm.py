@@ -13,10 +13,11 @@ import onnx_ir as ir
 
 from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Slot
-from suture.codegen.build import LIBRARY, OBJECT, build, write_kernels
+from suture.codegen.build import LIBRARY, build, write_kernels
 from suture.codegen.isolate import find_node
 from suture.codegen.lower import LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
+from suture.codegen.processor import kernel_sets, known
 from suture.codegen.walk import plan_program
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
@@ -39,8 +40,9 @@ class TvmBackend:
         Raises:
             BackendError: TVM cannot hold the model; names node and operator.
         """
+        target, notes = known(target)
         try:
-            return self._compile(model, target, workdir)
+            return self._compile(model, target, workdir, notes)
         except LoweringError as error:
             node = find_node(prepare(model), lambda alone: try_alone(alone, target))
             if node is None:
@@ -59,7 +61,9 @@ class TvmBackend:
         """
         return NativeProgram(compiled.files[LIBRARY], compiled.inputs, compiled.outputs)
 
-    def _compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+    def _compile(
+        self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
+    ) -> Compiled:
         lowered = lower(model, target)
         plan = plan_program(lowered)
         given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
@@ -78,6 +82,8 @@ class TvmBackend:
                 for name in (call.kernel for call in plan.calls)
             ),
             notes=(
+                *notes,
+                f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",
                 f"{len(plan.calls)} calls of {len(plan.kernels)} kernels, "
                 f"{len(lowered.schedules)} of them by a schedule of their own",
                 f"arena of {plan.arena_bytes} bytes in place of "
@@ -138,4 +144,5 @@ def try_alone(model: ir.Model, target: Target) -> None:
         return
     lowered = lower(model, target)
     with tempfile.TemporaryDirectory() as folder:
-        write_kernels(lowered, plan_program(lowered).kernels, Path(folder) / OBJECT)
+        kernels = plan_program(lowered).kernels
+        write_kernels(lowered, kernels, Path(folder), kernel_sets(target)[-1])

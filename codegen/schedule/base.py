@@ -9,6 +9,7 @@ from typing import Any, Literal
 import tvm
 from tvm import te, tirx
 
+from suture.codegen.processor import level_of
 from suture.compiler.target import Target
 
 Activation = Literal["none", "relu", "clip"]
@@ -34,13 +35,16 @@ class Processor:
 WIDTHS: Mapping[str, Processor] = {
     "x86-64-v4": Processor(lanes=16, registers=32),
     "x86-64-v3": Processor(lanes=8, registers=16),
+    "x86-64": Processor(lanes=4, registers=16),
+    "neoverse-n1": Processor(lanes=4, registers=32),
+    "generic": Processor(lanes=4, registers=32),
 }
-"""LLVM's names of processors → their vector units (AVX-512, AVX2)."""
+"""Levels of vector instructions → their vector units (AVX-512, AVX2, SSE2, NEON)."""
 
 
 def processor_of(target: Target) -> Processor:
-    """Return a target's processor; NEON's registers where nothing more is known."""
-    return WIDTHS.get(target.mcpu, Processor(lanes=4, registers=16))
+    """Return the vector unit of a target's processor."""
+    return WIDTHS[level_of(target).name]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 import pytest
 import tvm
 
-from suture.codegen.lower import fuse, import_model, prepare, tvm_target, write_buffers
+from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import best_width, vectorize
 

@@ -7,7 +7,8 @@
 
 #define MODEL_API __attribute__((visibility("default")))
 
-/* Allocates the arena; further calls do nothing. Zero, or non-zero with model_error set. */
+/* Chooses the kernels for this processor and allocates the arena; further calls do nothing.
+ * Zero, or non-zero with model_error set. */
 MODEL_API int model_init(void);
 /* Runs once over the caller's buffers. Zero, or non-zero with model_error set. */
 MODEL_API int model_run(void **inputs, void **outputs);
@@ -15,6 +16,8 @@ MODEL_API int model_run(void **inputs, void **outputs);
 MODEL_API int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds);
 /* The last error's text, empty where there was none. */
 MODEL_API const char *model_error(void);
+/* The processor whose kernels model_init chose, empty before. */
+MODEL_API const char *model_processor(void);
 MODEL_API int model_n_in(void);
 MODEL_API int model_n_out(void);
 MODEL_API int model_n_kernels(void);

@@ -2,6 +2,7 @@
 #ifndef SUTURE_PLAN_H
 #define SUTURE_PLAN_H
 
+#include "cpu.h"
 #include "tvm_abi.h"
 
 enum Space { INPUT, OUTPUT, ARENA, WEIGHTS };
@@ -13,8 +14,16 @@ struct Place {
   uint64_t offset;
 };
 
+/* The kernels, compiled for processors of one kind; the better ones come first. */
+struct KernelSet {
+  const char *processor;
+  enum CpuLevel needs;
+  Kernel *const *kernels;
+};
+
+/* One run of a kernel, named by its position in every set. */
 struct Call {
-  Kernel *kernel;
+  uint32_t kernel;
   const TVMFFIAny *args;
   int32_t num_args;
 };
@@ -22,6 +31,8 @@ struct Call {
 /* A kernel: copies its first tensor's bytes to its second. */
 Kernel copy_tensor;
 
+extern const struct KernelSet plan_sets[];
+extern const uint32_t plan_num_sets;
 extern DLTensor plan_tensors[];
 extern const struct Place plan_places[];
 extern const uint32_t plan_num_tensors;

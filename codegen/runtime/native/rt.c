@@ -26,6 +26,7 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int
 
 static char error_text[1024];
 static char *arena;
+static const struct KernelSet *set;
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n) {
   size_t used = (size_t)snprintf(error_text, sizeof error_text, "%s: ", kind);
@@ -66,8 +67,19 @@ static int parallel_barrier(int task_id, TVMParallelGroupEnv *env) {
   return 0;
 }
 
+/* Takes the first set whose instructions this processor has; zero where there is none. */
+static int choose_set(void) {
+  for (set = plan_sets; set < plan_sets + plan_num_sets; ++set)
+    if (cpu_has(set->needs)) return 1;
+  snprintf(error_text, sizeof error_text,
+           "this processor lacks the vector instructions of %s, which the program is compiled for",
+           set[-1].processor);
+  return 0;
+}
+
 int model_init(void) {
   if (arena) return 0;
+  if (!choose_set()) return 1;
   if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = alloc_workspace;
   if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = free_workspace;
   if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = parallel_launch;
@@ -101,7 +113,8 @@ int copy_tensor(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *
 
 static int run_call(uint32_t i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
-  return plan_calls[i].kernel(NULL, plan_calls[i].args, plan_calls[i].num_args, &result);
+  const struct Call *call = &plan_calls[i];
+  return set->kernels[call->kernel](NULL, call->args, call->num_args, &result);
 }
 
 static uint64_t now_ns(void) {
@@ -129,6 +142,7 @@ int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
 int model_run(void **inputs, void **outputs) { return model_profile(inputs, outputs, NULL); }
 
 const char *model_error(void) { return error_text; }
+const char *model_processor(void) { return arena ? set->processor : ""; }
 int model_n_in(void) { return (int)plan_num_inputs; }
 int model_n_out(void) { return (int)plan_num_outputs; }
 int model_n_kernels(void) { return (int)plan_num_calls; }

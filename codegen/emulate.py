@@ -1,0 +1,120 @@
+"""A compiled ``libmodel.so`` of another processor, run here by QEMU's user mode.
+
+It answers as the program will and says nothing of its speed.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from suture.codegen.backend.base import Array, Slot
+from suture.codegen.build import copy_sources
+from suture.codegen.zig import compile_c
+from suture.compiler.target import Target
+from suture.errors import BackendError, Location, RequestError
+
+RUNNER = "runner.c"
+LEAST_CPU = ("neoverse-n1",)
+"""Processors that QEMU stands in for exactly; it takes its most capable one for others."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """QEMU for one architecture.
+
+    Attributes:
+        command: What to put before a program and its arguments.
+    """
+
+    command: tuple[str, ...]
+
+
+def find_emulator(target: Target) -> Emulator:
+    """Return the emulator of a target's processor.
+
+    Raises:
+        BackendError: It is not installed, or there is no C library for it.
+    """
+    names = [f"qemu-{target.arch}-static", f"qemu-{target.arch}"]
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    root = Path("/") if target.runs_here else Path(f"/usr/{target.arch}-linux-gnu")
+    if found is None or not (root / "lib").is_dir():
+        missing = names[1] if found is None else f"a C library under {root}"
+        raise BackendError(
+            f"programs for {target.arch} cannot be run here without {missing}",
+            at=Location(target.name),
+            hint="on Debian: apt-get install qemu-user-static libc6-arm64-cross",
+        )
+    cpu = target.mcpu if target.mcpu in LEAST_CPU else "max"
+    return Emulator((found, "-L", str(root), "-cpu", cpu))
+
+
+class EmulatedProgram:
+    """Runs a library in a process of its own, one for each call.
+
+    Args:
+        library: A ``libmodel.so``.
+        inputs: What it reads, in order.
+        outputs: What it writes, in order.
+        target: What it was compiled for.
+        emulator: QEMU for that.
+        cache: Zig's cache.
+
+    Raises:
+        BackendError: The runner does not compile.
+    """
+
+    def __init__(
+        self,
+        library: Path,
+        inputs: tuple[Slot, ...],
+        outputs: tuple[Slot, ...],
+        *,
+        target: Target,
+        emulator: Emulator,
+        cache: Path,
+    ) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        folder = library.parent
+        copy_sources([RUNNER], folder)
+        runner = compile_c(["-O1", RUNNER], "runner", target, workdir=folder, cache=cache)
+        self._command = [*emulator.command, str(runner.resolve()), str(library.resolve())]
+        self._library = library
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once.
+
+        Raises:
+            RequestError: An input is missing, or has another shape or element type.
+            BackendError: The program fails; carries what it printed.
+        """
+        given = b"".join(self._bytes(slot, inputs) for slot in self.inputs)
+        done = subprocess.run(self._command, input=given, capture_output=True, check=False)
+        if done.returncode:
+            told = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
+            raise BackendError(f"the program fails: {told}", at=Location(str(self._library)))
+        answers, start = {}, 0
+        for slot in self.outputs:
+            dtype, count = np.dtype(slot.dtype), math.prod(slot.shape)
+            flat = np.frombuffer(done.stdout, dtype, count, start)
+            answers[slot.name] = flat.reshape(slot.shape).copy()
+            start += count * dtype.itemsize
+        return answers
+
+    @staticmethod
+    def _bytes(slot: Slot, inputs: Mapping[str, Array]) -> bytes:
+        array = inputs.get(slot.name)
+        if array is None or (array.shape, array.dtype) != (slot.shape, slot.dtype):
+            given = "nothing" if array is None else f"{array.dtype}{list(array.shape)}"
+            raise RequestError(
+                f"{given} is not {slot.dtype}{list(slot.shape)}", at=Location(slot.name)
+            )
+        return array.tobytes()
