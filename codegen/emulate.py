@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from suture.codegen.backend.base import Array, Slot
-from suture.codegen.build import copy_sources
+from suture.codegen.backend.base import Array, Compiled, Slot
+from suture.codegen.build import LIBRARY, copy_sources
 from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location, RequestError
@@ -34,6 +34,27 @@ class Emulator:
     """
 
     command: tuple[str, ...]
+
+
+def emulated(compiled: Compiled, target: Target, cache: Path) -> EmulatedProgram:
+    """Return a compiled library of a target that this machine cannot run itself.
+
+    Args:
+        compiled: What a backend made of a model; it holds a ``libmodel.so``.
+        target: What for.
+        cache: Zig's cache.
+
+    Raises:
+        BackendError: There is no emulator here.
+    """
+    return EmulatedProgram(
+        compiled.files[LIBRARY],
+        compiled.inputs,
+        compiled.outputs,
+        target=target,
+        emulator=find_emulator(target),
+        cache=cache,
+    )
 
 
 def find_emulator(target: Target) -> Emulator:

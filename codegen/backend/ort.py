@@ -132,7 +132,7 @@ def find_library(target: Target) -> Path:
     Raises:
         BackendError: The wheel is for another processor, or holds no such library.
     """
-    if target.arch != platform.machine():
+    if not target.runs_here:
         raise BackendError(
             f"the installed ONNX Runtime is for {platform.machine()}, not {target.arch}",
             at=Location(target.name),
