@@ -35,6 +35,9 @@ class Emulator:
 
     command: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return Path(self.command[0]).name
+
 
 def emulated(compiled: Compiled, target: Target, cache: Path) -> EmulatedProgram:
     """Return a compiled library of a target that this machine cannot run itself.
@@ -102,6 +105,7 @@ class EmulatedProgram:
         emulator: Emulator,
         cache: Path,
     ) -> None:
+        self.emulator = emulator
         self.inputs = inputs
         self.outputs = outputs
         folder = library.parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import queue
 import re
 import subprocess
@@ -75,6 +76,25 @@ def read_model(package: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise InvokeError("its model.json is not one of suture's", at=Location(str(package)))
     return document
+
+
+def check_runs_here(package: Path, model: Mapping[str, Any]) -> None:
+    """Raise where a package is for another architecture than this machine's.
+
+    Args:
+        package: The archive.
+        model: Its model.json.
+
+    Raises:
+        InvokeError: It is.
+    """
+    arch = model.get("arch", platform.machine())
+    if arch != platform.machine():
+        raise InvokeError(
+            f"it is for {arch}, and this machine is {platform.machine()}",
+            at=Location(str(package)),
+            hint=f"invoke it on an {arch} machine, or compile for another --target",
+        )
 
 
 @contextmanager

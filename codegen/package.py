@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,8 +124,10 @@ def assemble(
         examples: A shape of each input that the model was seen to run with.
 
     Raises:
-        PackageError: An input or output has an element type that requests cannot carry.
+        PackageError: An input or output has an element type that requests cannot carry, or
+            images are to be decoded on another architecture than this machine's.
     """
+    check_entry(identity.entry, target)
     image = image_entry(identity.entry)
     inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
     kinds = {identity.entry.name: identity.entry.kind} if identity.entry else {}
@@ -135,6 +138,7 @@ def assemble(
         "suture": __version__,
         "backend": compiled.backend,
         "threads": target.threads,
+        "arch": target.arch,
         "inputs": [
             {**_spec(value, kinds), "example": list(examples[str(value.name)])}
             for value in inputs
@@ -205,6 +209,21 @@ def deployment(written: Written) -> str:
         timeout_s=TIMEOUT_S,
         description=f"{written.name}, made by suture with the backend {written.backend}",
     )
+
+
+def check_entry(entry: Port | None, target: Target) -> None:
+    """Raise where a package would need Pillow for another architecture than this machine's.
+
+    Raises:
+        PackageError: It would.
+    """
+    if image_entry(entry) is not None and not target.runs_here:
+        raise PackageError(
+            f"requests are images, and the Pillow installed here decodes them on "
+            f"{platform.machine()}, not on {target.arch}",
+            at=Location(target.name),
+            hint=f"compile on an {target.arch} machine, or let the task's input be float32",
+        )
 
 
 def image_entry(entry: Port | None) -> dict[str, str] | None:

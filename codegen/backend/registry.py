@@ -15,4 +15,9 @@ def backends(cache: Path) -> tuple[Backend, ...]:
     Args:
         cache: Folder for what compilers want to keep between runs.
     """
-    return (TvmBackend(cache / "zig"), OrtBackend())
+    return (TvmBackend(zig_cache(cache)), OrtBackend())
+
+
+def zig_cache(cache: Path) -> Path:
+    """Return the folder that Zig keeps its C library in."""
+    return cache / "zig"

@@ -12,12 +12,12 @@ import numpy as np
 
 from suture.cli.options import cache, records_of, request
 from suture.cli.output import Output, speaking
+from suture.codegen.invoke import check_runs_here, read_model
 from suture.codegen.invoke import invoke as invoke_package
-from suture.codegen.invoke import read_model
 from suture.codegen.request import arrays, file_event, random_event
 from suture.compiler.target import Target, find_target
 from suture.compiler.task import read_task
-from suture.driver.building import Options, Which
+from suture.driver.building import Attempt, Options, Which
 from suture.driver.compiling import compile_model, compile_task
 from suture.driver.report import compile_document, write_report
 from suture.errors import InvokeError, Location, ModelError, RequestError
@@ -101,13 +101,18 @@ def compile_(
                 f"package  {built.written.path}  {built.written.nbytes:,} bytes "
                 f"({package.unzipped_bytes:,} unpacked)"
             )
-            out.line(
-                f"answers  {shipped.median_ms:.3f} ms, largest difference from the reference "
-                f"{shipped.max_abs_err:.1e}"
-            )
+            out.line(f"answers  {_answers(shipped)}")
         out.line(f"report   {pages}")
 
     out.emit(document, show)
+
+
+def _answers(shipped: Attempt) -> str:
+    """Return how long a package takes and how right it is, as far as that is known."""
+    if shipped.max_abs_err is None:
+        return shipped.notes[0]
+    spent = "not timed" if shipped.median_ms is None else f"{shipped.median_ms:.3f} ms"
+    return f"{spent}, largest difference from the reference {shipped.max_abs_err:.1e}"
 
 
 def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
@@ -151,6 +156,7 @@ def invoke(
     Example: suture invoke out/digits-lambda-x86_64.zip --input examples/digits/noisy.png
     """
     model = read_model(package)
+    check_runs_here(package, model)
     event = file_event(request, model) if request else random_event(model)
     result = invoke_package(package, event, cold=cold, warm=warm, memory_mb=memory_mb)
     if isinstance(result.output, dict) and "error" in result.output:

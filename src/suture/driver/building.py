@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
-from suture.codegen.backend.registry import backends
+from suture.codegen.backend.registry import backends, zig_cache
+from suture.codegen.emulate import emulated
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Written, assemble, write_package
 from suture.compiler.cost.records import LatencyRecord, Records
@@ -56,9 +57,10 @@ class Attempt:
 
     Attributes:
         backend: Its name.
-        median_ms: Median time of one run, or None where it does not hold the model.
+        median_ms: Median time of one run, or None where it does not hold the model or this
+            machine cannot run it.
         p95_ms: 95th percentile of the same.
-        max_abs_err: Greatest difference from the reference.
+        max_abs_err: Greatest difference from the reference, or None where it was not run.
         seconds: Time to compile.
         notes: What it decided, or why it does not hold the model.
         kernels: What runs, with times where they were measured.
@@ -147,7 +149,7 @@ def build(
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = measure(trial.runs, inputs, rounds=options.rounds)
-        chosen, reason = decide(timings, trial.failures, options.backend)
+        chosen, reason = decide(timings, trial.failures, options.backend, target)
         say(f"backend: {chosen}, {reason}")
         attempts = tuple(trial.attempt(name, timings) for name in trial.tried)
         records.add_latencies(
@@ -190,13 +192,16 @@ def build(
 
 
 def decide(
-    timings: Timings, failures: Mapping[str, SutureError], wanted: Which
+    timings: Timings, failures: Mapping[str, SutureError], wanted: Which, target: Target
 ) -> tuple[str, str]:
     """Return the backend to ship, and why.
 
-    The faster one ships; within ``TIE`` TVM does, whose package needs no runtime library.
+    The faster one ships; within ``TIE`` TVM does, whose package needs no runtime library. It
+    ships unmeasured for a target whose programs this machine cannot time.
     """
     names = list(timings.rounds_ms)
+    if not target.runs_here:
+        return "tvm", f"unmeasured: this machine cannot time programs for {target.arch}"
     if wanted != "auto":
         return wanted, "as asked for"
     if len(names) == 1:
@@ -232,6 +237,7 @@ class _Trial:
         self.compiled: dict[str, Compiled] = {}
         self.runs: dict[str, Run] = {}
         self.failures: dict[str, SutureError] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
         self._seconds: dict[str, float] = {}
         self._errors: dict[str, float] = {}
 
@@ -256,15 +262,32 @@ class _Trial:
             made = backend.compile(
                 self._model.clone(), self._target, self._folder / backend.name
             )
-            run = backend.load(made, self._model, threads=self._target.threads)
-            answers = run(self._inputs)
+            if self._target.runs_here:
+                run: Run = backend.load(made, self._model, threads=self._target.threads)
+                self._verify(backend.name, run)
+                self.runs[backend.name] = run
+            else:
+                self._emulate(backend.name, made)
         except BackendError as error:
             self.failures[backend.name] = error
         else:
-            assert_equal(self._expected, answers, what=f"backend {backend.name}")
-            self._errors[backend.name] = max_abs_error(self._expected, answers)
-            self.compiled[backend.name], self.runs[backend.name] = made, run
+            self.compiled[backend.name] = made
         self._seconds[backend.name] = time.perf_counter() - began
+
+    def _verify(self, name: str, run: Run) -> None:
+        answers = run(self._inputs)
+        assert_equal(self._expected, answers, what=f"backend {name}")
+        self._errors[name] = max_abs_error(self._expected, answers)
+
+    def _emulate(self, name: str, made: Compiled) -> None:
+        """Verify a program of another architecture, or note why it was not."""
+        try:
+            run = emulated(made, self._target, zig_cache(self._options.cache))
+        except BackendError as error:
+            self._notes[name] = (f"answers not verified: {error.message}; {error.hint}",)
+            return
+        self._verify(name, run)
+        self._notes[name] = (f"answers verified under {run.emulator}, time not measured",)
 
     def _none(self) -> BackendError:
         if len(self.failures) == 1:
@@ -290,12 +313,15 @@ class _Trial:
                 notes=(str(self.failures[name]),),
             )
         compiled = self.compiled[name]
+        timed = name in timings.rounds_ms
         return Attempt(
             backend=name,
-            median_ms=timings.median_ms[name],
-            p95_ms=float(np.percentile(timings.rounds_ms[name], 95)),
-            max_abs_err=self._errors[name],
+            median_ms=timings.median_ms[name] if timed else None,
+            p95_ms=float(np.percentile(timings.rounds_ms[name], 95)) if timed else None,
+            max_abs_err=self._errors.get(name),
             seconds=self._seconds[name],
-            notes=compiled.notes,
-            kernels=profile_kernels(compiled, self.runs[name], self._inputs),
+            notes=(*self._notes.get(name, ()), *compiled.notes),
+            kernels=profile_kernels(compiled, self.runs[name], self._inputs)
+            if timed
+            else compiled.kernels,
         )

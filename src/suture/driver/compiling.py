@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
-from suture.codegen.package import Identity, deployment
+from suture.codegen.package import Identity, check_entry, deployment
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
 from suture.compiler.inspect import read_ports
@@ -66,6 +66,8 @@ def compile_task(
         SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
     """
     began = time.perf_counter()
+    for target in task.targets:
+        check_entry(task.input, target)
     planned = plan_task(task, request, records=records, say=say)
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
