@@ -50,14 +50,24 @@ def emulated(compiled: Compiled, target: Target, cache: Path) -> EmulatedProgram
     Raises:
         BackendError: There is no emulator here.
     """
+    library = compiled.files[LIBRARY]
     return EmulatedProgram(
-        compiled.files[LIBRARY],
+        library,
         compiled.inputs,
         compiled.outputs,
-        target=target,
         emulator=find_emulator(target),
-        cache=cache,
+        runner=build_runner(target, workdir=library.parent, cache=cache),
     )
+
+
+def build_runner(target: Target, *, workdir: Path, cache: Path) -> Path:
+    """Return the program that runs a library of a target with tensors from standard input.
+
+    Raises:
+        BackendError: It does not compile.
+    """
+    copy_sources([RUNNER], workdir)
+    return compile_c(["-O1", RUNNER], "runner", target, workdir=workdir, cache=cache)
 
 
 def find_emulator(target: Target) -> Emulator:
@@ -87,12 +97,8 @@ class EmulatedProgram:
         library: A ``libmodel.so``.
         inputs: What it reads, in order.
         outputs: What it writes, in order.
-        target: What it was compiled for.
-        emulator: QEMU for that.
-        cache: Zig's cache.
-
-    Raises:
-        BackendError: The runner does not compile.
+        emulator: QEMU for the library's processor.
+        runner: What ``build_runner`` made for it.
     """
 
     def __init__(
@@ -101,16 +107,12 @@ class EmulatedProgram:
         inputs: tuple[Slot, ...],
         outputs: tuple[Slot, ...],
         *,
-        target: Target,
         emulator: Emulator,
-        cache: Path,
+        runner: Path,
     ) -> None:
         self.emulator = emulator
         self.inputs = inputs
         self.outputs = outputs
-        folder = library.parent
-        copy_sources([RUNNER], folder)
-        runner = compile_c(["-O1", RUNNER], "runner", target, workdir=folder, cache=cache)
         self._command = [*emulator.command, str(runner.resolve()), str(library.resolve())]
         self._library = library
 
@@ -137,7 +139,7 @@ class EmulatedProgram:
     @staticmethod
     def _bytes(slot: Slot, inputs: Mapping[str, Array]) -> bytes:
         array = inputs.get(slot.name)
-        if array is None or (array.shape, array.dtype) != (slot.shape, slot.dtype):
+        if array is None or array.shape != slot.shape or array.dtype != slot.dtype:
             given = "nothing" if array is None else f"{array.dtype}{list(array.shape)}"
             raise RequestError(
                 f"{given} is not {slot.dtype}{list(slot.shape)}", at=Location(slot.name)

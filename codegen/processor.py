@@ -50,25 +50,28 @@ class KernelSet:
     """The kernels of a program, compiled for processors of one kind.
 
     Attributes:
-        mcpu: LLVM's name of the processor.
+        target: The program's target, with that processor for its own.
         level: What the program must find when it starts, to run them.
-        target: TVM's description of the processor.
         suffix: What sets their symbols apart, empty for the target's baseline.
     """
 
-    mcpu: str
+    target: Target
     level: Level
-    target: tvm.target.Target
     suffix: str
+
+    @property
+    def mcpu(self) -> str:
+        """LLVM's name of the processor."""
+        return self.target.mcpu
 
 
 def kernel_sets(target: Target) -> tuple[KernelSet, ...]:
     """Return the sets that a program for a target holds, the first choice first."""
     sets = []
     for mcpu in (*target.also, target.mcpu):
-        one = replace(target, mcpu=mcpu)
+        one = replace(target, mcpu=mcpu, also=())
         suffix = "" if mcpu == target.mcpu else "_" + re.sub(r"\W", "_", mcpu)
-        sets.append(KernelSet(mcpu, level_of(one), tvm_target(one), suffix))
+        sets.append(KernelSet(one, level_of(one), suffix))
     return tuple(sets)
 
 
@@ -84,8 +87,8 @@ def known(target: Target) -> tuple[Target, tuple[str, ...]]:
     notes = []
     unknown = [name for name in (target.mcpu, *target.also) if not _is_known(name, target)]
     for name in unknown:
-        taken = f"{BASELINES[target.arch]} is taken" if name == target.mcpu else "it is left out"
-        notes.append(f"LLVM knows no processor {name!r}: {taken}")
+        instead = f"{BASELINES[target.arch]} is taken" if name == target.mcpu else "left out"
+        notes.append(f"LLVM knows no processor {name!r}: {instead}")
     return replace(
         target,
         mcpu=BASELINES[target.arch] if target.mcpu in unknown else target.mcpu,

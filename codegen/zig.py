@@ -18,7 +18,8 @@ def compile_c(
     """Compile and link in a folder; return the file made there, which is whole or absent.
 
     Args:
-        arguments: Flags, sources and objects. Paths are relative, so that none enters the file.
+        arguments: Flags, sources and objects; paths relative to the folder, so that none
+            enters the file.
         name: Of the file to make.
         target: Its triple carries the oldest glibc the file must load with.
         workdir: The folder of the sources.

@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 import tvm
 
+from suture.codegen.aot import AotPlan, Call, Tensor
+from suture.codegen.backend.base import Slot
+from suture.codegen.build import build
+from suture.codegen.emulate import EmulatedProgram, build_runner, find_emulator
+from suture.codegen.lower import Lowered
+from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import WIDTHS, Processor, ceil_div
+from suture.compiler.target import lambda_arm64
+
+ARM64 = pytest.param("neoverse-n1", marks=pytest.mark.emulator)
 
 
-@pytest.fixture(scope="session", params=["x86-64-v3", "x86-64-v4"])
+@pytest.fixture(scope="session", params=["x86-64-v3", "x86-64-v4", ARM64])
 def processor(request):
-    """A vector unit, and TVM's target for it; skipped where this machine lacks it."""
+    """A vector unit, and TVM's target for it; skipped where nothing here can run it."""
+    if request.param == "neoverse-n1":
+        return WIDTHS[request.param], tvm_target(request.getfixturevalue("arm64"))
     flags = Path("/proc/cpuinfo").read_text("utf-8")
     if request.param == "x86-64-v4" and "avx512f" not in flags:
         pytest.skip("this machine has no AVX-512")
@@ -18,16 +29,51 @@ def processor(request):
 
 
 @pytest.fixture(scope="session")
-def run():
+def run(zig_cache, tmp_path_factory):
     """Compile a scheduled kernel and call it; return its last argument."""
+    home = tmp_path_factory.mktemp("kernels")
 
     def run(kernel, arrays, out, target):
+        if "aarch64" in str(target.attrs["mtriple"]):
+            return emulate(kernel, arrays, out, home=home, cache=zig_cache)
         library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
         tensors = [tvm.runtime.tensor(a) for a in (*arrays, np.full(out, np.nan, np.float32))]
         library["main"](*tensors)
         return tensors[-1].numpy()
 
     return run
+
+
+def emulate(kernel, arrays, out, *, home, cache):
+    """Run a kernel for arm64 as a program of one call."""
+    target = lambda_arm64()
+    inputs = tuple(
+        Tensor(space="input", buffer=position, shape=array.shape, dtype="float32")
+        for position, array in enumerate(arrays)
+    )
+    output = Tensor(space="output", shape=tuple(out), dtype="float32")
+    plan = AotPlan(
+        tensors=(*inputs, output),
+        calls=(Call("main", tuple(range(len(inputs) + 1))),),
+        inputs=inputs,
+        outputs=(output,),
+        arena_bytes=0,
+        weights=b"",
+    )
+    lowered = Lowered(
+        module=tvm.IRModule({"main": kernel}), target=tvm_target(target), inputs=()
+    )
+    runner = home / "runner"
+    if not runner.exists():
+        build_runner(target, workdir=home, cache=cache)
+    program = EmulatedProgram(
+        build(lowered, plan, target, workdir=home / "kernel", cache=cache),
+        tuple(Slot(str(place), array.shape, "float32") for place, array in enumerate(arrays)),
+        (Slot("out", tuple(out), "float32"),),
+        emulator=find_emulator(target),
+        runner=runner,
+    )
+    return program({str(place): array for place, array in enumerate(arrays)})["out"]
 
 
 @pytest.fixture(scope="session")
