@@ -1,6 +1,12 @@
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+
+from suture.codegen.emulate import find_emulator
+from suture.compiler.target import lambda_arm64
+from suture.errors import BackendError
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,3 +21,34 @@ def digits():
 def cache(tmp_path_factory):
     """A cache folder for the whole run: accuracy is measured once, Zig is warmed once."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def arm64():
+    """The target of arm64; skipped where no emulator can run what is compiled for it."""
+    target = lambda_arm64()
+    try:
+        find_emulator(target)
+    except BackendError as error:
+        pytest.skip(str(error))
+    return target
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory):
+    """A file with a small network, ``float[1, 3] x`` to ``float[1, 2] y``."""
+    weights = onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), "w")
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("MatMul", ["x", "w"], ["m"], name="mix"),
+            onnx.helper.make_node("Relu", ["m"], ["y"], name="clip"),
+        ],
+        "net",
+        [onnx.helper.make_tensor_value_info("x", 1, [1, 3])],
+        [onnx.helper.make_tensor_value_info("y", 1, [1, 2])],
+        [weights],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path_factory.mktemp("net") / "net.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path

@@ -168,3 +168,23 @@ def test_serverless_framework_takes_the_deployment(compiled, tmp_path):
     assert properties["Handler"] == "suture_runtime.entry.handler"
     assert properties["MemorySize"] == 1769
     assert properties["Architectures"] == ["x86_64"]
+
+
+@pytest.mark.emulator
+def test_a_package_for_arm64(suture, net, tmp_path, arm64):
+    done = suture("compile", net, "-o", "out", "--target", "lambda-arm64", "--json").json
+    (package,) = done["packages"]
+    assert (package["target"], package["backend"]) == ("lambda-arm64", "tvm")
+    assert done["latency_ms"] is None
+    assert done["max_abs_err"] < 1e-5
+    assert "architecture: arm64" in (tmp_path / "out" / "serverless.yml").read_text("utf-8")
+    assert "not timed" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    told = suture("invoke", package["path"], code=2).err
+    assert "it is for aarch64, and this machine is" in " ".join(told.split())
+
+
+@pytest.mark.emulator
+def test_what_is_not_timed_is_told(suture, net, arm64):
+    told = suture("compile", net, "-o", "out", "--target", "lambda-arm64").out
+    assert "unmeasured: this machine cannot time programs for aarch64" in told
+    assert "not timed, largest difference" in told

@@ -5,9 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from suture.codegen.backend.tvm import TvmBackend
-from suture.codegen.emulate import find_emulator
-from suture.compiler.target import lambda_arm64, lambda_x86_64
-from suture.errors import BackendError
+from suture.compiler.target import lambda_x86_64
 
 
 @pytest.fixture(scope="session")
@@ -23,17 +21,6 @@ def tvm_backend(zig_cache):
 @pytest.fixture(scope="session")
 def target():
     return lambda_x86_64()
-
-
-@pytest.fixture(scope="session")
-def arm64():
-    """The target of arm64; skipped where no emulator can run what is compiled for it."""
-    target = lambda_arm64()
-    try:
-        find_emulator(target)
-    except BackendError as error:
-        pytest.skip(str(error))
-    return target
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,14 @@ def test_source_names_kernels_and_places():
         )
     )
     for line in (
-        "extern Kernel __tvm_ffi_mix;",
+        "  KERNEL_copy,",
+        "  KERNEL_mix,",
         "{0, {kDLCPU, 0}, 0, {6, 8, 1}, shape_0, 0, 0},",
         "{0, {kDLCPU, 0}, 2, {2, 16, 1}, shape_1, 0, 0},",
         "{INPUT, 1, 0},",
         "{WEIGHTS, 0, 64},",
-        "{__tvm_ffi_mix, args_0, 2},",
-        "{copy_tensor, args_1, 2},",
+        "{KERNEL_mix, args_0, 2},",
+        "{KERNEL_copy, args_1, 2},",
         "const uint64_t plan_output_bytes[] = {12};",
         "const uint64_t plan_arena_bytes = 128;",
     ):

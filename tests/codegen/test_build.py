@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from suture.codegen.build import RUNTIME, build
+from suture.codegen.build import RUNTIME, build, copy_sources
 from suture.codegen.lower import lower
 from suture.codegen.walk import plan_program
 from suture.errors import BackendError
@@ -21,6 +21,7 @@ API = {
     "model_n_kernels",
     "model_n_out",
     "model_out_bytes",
+    "model_processor",
     "model_profile",
     "model_run",
 }
@@ -109,7 +110,8 @@ def test_linker_failure_is_told(conv_model, target, zig_cache, tmp_path, monkeyp
 
 
 def test_sources_are_clean_c11(library, target, tmp_path):
-    for name in ("rt.c", "plan.c"):
+    copy_sources(["runner.c"], library.parent)
+    for name in ("rt.c", "cpu.c", "plan.c", "kernels.c", "runner.c"):
         command = [
             *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple),
             *("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c", name),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from suture.compiler.target import GROUP, find_target, lambda_x86_64
+from suture.compiler.target import GROUP, find_target, lambda_arm64, lambda_x86_64
 from suture.errors import PluginError
 
 
@@ -28,6 +28,25 @@ def test_another_memory_size_changes_nothing_else():
 
 def test_installed_target_is_found():
     assert find_target("lambda-x86_64") == lambda_x86_64()
+
+
+def test_arm64_costs_a_fifth_less_a_second():
+    cheap, dear = (find_target(name) for name in ("lambda-arm64", "lambda-x86_64"))
+    assert cheap == lambda_arm64()
+    assert cheap.usd_per_gb_second == pytest.approx(0.8 * dear.usd_per_gb_second, rel=1e-4)
+    assert cheap.usd_per_request == dear.usd_per_request
+
+
+def test_avx512_is_there_beside_the_baseline():
+    both = find_target("lambda-x86_64-v4")
+    assert (*both.also, both.mcpu) == ("x86-64-v4", "x86-64-v3")
+    assert replace(both, name="lambda-x86_64", also=()) == lambda_x86_64()
+
+
+def test_which_programs_run_here(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert lambda_arm64().runs_here
+    assert not lambda_x86_64().runs_here
 
 
 def test_unknown_target_lists_what_there_is():

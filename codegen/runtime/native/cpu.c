@@ -7,35 +7,56 @@
 
 #include <cpuid.h>
 
-/* Bits of CPUID and XCR0 (Intel SDM, volume 2A, CPUID; volume 1, 13.3), and what the x86-64
- * psABI puts into its levels 3 and 4. */
-enum {
-  LEAF1_ECX = 1 << 12 | 1 << 22 | 1 << 23 | 1 << 27 | 1 << 28 | 1 << 29, /* FMA MOVBE POPCNT OSXSAVE AVX F16C */
-  EXTENDED_ECX = 1 << 5,                                                 /* LZCNT */
-  LEAF7_EBX_V3 = 1 << 3 | 1 << 5 | 1 << 8,                               /* BMI1 AVX2 BMI2 */
-  XCR0_V3 = 1 << 1 | 1 << 2,                                             /* XMM YMM */
-  XCR0_V4 = XCR0_V3 | 1 << 5 | 1 << 6 | 1 << 7                           /* masks ZMM */
+/* Words of CPUID and of XCR0 (Intel SDM, volume 2A, CPUID; volume 1, 13.3). */
+struct Words {
+  unsigned leaf1_ecx, leaf7_ebx, extended_ecx, xcr0;
 };
-static const unsigned LEAF7_EBX_V4 =
-    LEAF7_EBX_V3 | 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F DQ CD BW VL */
 
-static int all(unsigned word, unsigned bits) { return (word & bits) == bits; }
+#define BIT(n) (1u << (n))
 
-static unsigned saved_by_the_system(void) {
-  unsigned low, high;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
+/* What the x86-64 psABI puts into its levels 3 and 4, and the registers that the system must
+ * save for them. */
+static const struct Words v3 = {
+    BIT(12) | BIT(22) | BIT(23) | BIT(27) | BIT(28) | BIT(29), /* FMA MOVBE POPCNT OSXSAVE AVX F16C */
+    BIT(3) | BIT(5) | BIT(8),                                  /* BMI1 AVX2 BMI2 */
+    BIT(5),                                                    /* LZCNT */
+    BIT(1) | BIT(2),                                           /* XMM YMM */
+};
+static const struct Words v4 = {
+    0,
+    BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31), /* AVX512 F DQ CD BW VL */
+    0,
+    BIT(5) | BIT(6) | BIT(7), /* masks, ZMM0-15, ZMM16-31 */
+};
+
+static int all(const struct Words *has, const struct Words *needs) {
+  return !(needs->leaf1_ecx & ~has->leaf1_ecx) && !(needs->leaf7_ebx & ~has->leaf7_ebx) &&
+         !(needs->extended_ecx & ~has->extended_ecx) && !(needs->xcr0 & ~has->xcr0);
+}
+
+static int enough(enum CpuLevel level, const struct Words *words) {
+  switch (level) {
+    case CPU_X86_64: return 1;
+    case CPU_X86_64_V3: return all(words, &v3);
+    case CPU_X86_64_V4: return all(words, &v3) && all(words, &v4);
+    default: return 0;
+  }
+}
+
+static struct Words ask(void) {
+  struct Words words = {0, 0, 0, 0};
+  unsigned a, b, c, d, high;
+  if (__get_cpuid(1, &a, &b, &c, &d)) words.leaf1_ecx = c;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) words.leaf7_ebx = b;
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d)) words.extended_ecx = c;
+  if (words.leaf1_ecx & BIT(27)) /* OSXSAVE: XGETBV may be used */
+    __asm__ volatile("xgetbv" : "=a"(words.xcr0), "=d"(high) : "c"(0));
+  return words;
 }
 
 int cpu_has(enum CpuLevel level) {
-  unsigned a, b, c1, cx, d, b7, c;
-  if (level == CPU_X86_64) return 1;
-  if (level != CPU_X86_64_V3 && level != CPU_X86_64_V4) return 0;
-  if (!__get_cpuid(1, &a, &b, &c1, &d) || !all(c1, LEAF1_ECX)) return 0;
-  if (!__get_cpuid(0x80000001, &a, &b, &cx, &d) || !all(cx, EXTENDED_ECX)) return 0;
-  if (!__get_cpuid_count(7, 0, &a, &b7, &c, &d)) return 0;
-  if (level == CPU_X86_64_V3) return all(b7, LEAF7_EBX_V3) && all(saved_by_the_system(), XCR0_V3);
-  return all(b7, LEAF7_EBX_V4) && all(saved_by_the_system(), XCR0_V4);
+  const struct Words words = ask();
+  return enough(level, &words);
 }
 
 #elif defined(__aarch64__)
