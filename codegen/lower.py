@@ -18,6 +18,7 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
@@ -47,15 +48,17 @@ class Lowered:
         target: What the kernels are for.
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
         schedules: Kernels that a rule has scheduled, by name, each with its schedule.
+        budget: How many bytes of packed weights each convolution may take.
     """
 
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
+    budget: WeightBudget
     schedules: Mapping[str, str] = field(default_factory=dict)
 
 
-def lower(model: ir.Model, target: Target) -> Lowered:
+def lower(model: ir.Model, target: Target, size_speed: SizeSpeed = "balanced") -> Lowered:
     """Import a model into TVM, fuse its operators and give every tensor a buffer.
 
     Raises:
@@ -68,12 +71,17 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     check_operators(prepared)
     groups = group(prepared)
     logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
+    budget = plan_weights(prepared, processor_of(target), size_speed)
+    logger.info("%s", budget)
+    tell(prepared, budget)
     processor = tvm_target(target)
     imported, schedules = import_model(prepared, processor_of(target))
     module = write_buffers(fuse(imported, processor), processor)
     module = vectorize(module)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
-    return Lowered(module=module, target=processor, inputs=inputs, schedules=schedules)
+    return Lowered(
+        module=module, target=processor, inputs=inputs, budget=budget, schedules=schedules
+    )
 
 
 def check_static(model: ir.Model) -> None:

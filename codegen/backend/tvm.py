@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Slot
+from suture.codegen.budget import SizeSpeed
 from suture.codegen.build import LIBRARY, build, write_kernels
 from suture.codegen.isolate import find_node
 from suture.codegen.lower import LoweringError, lower, prepare
@@ -29,9 +30,11 @@ class TvmBackend:
 
     Attributes:
         cache: Folder for Zig's cache.
+        size_speed: How far packed weights may grow for faster kernels.
     """
 
     cache: Path
+    size_speed: SizeSpeed = "balanced"
     name: ClassVar[str] = "tvm"
 
     def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
@@ -64,7 +67,7 @@ class TvmBackend:
     def _compile(
         self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
     ) -> Compiled:
-        lowered = lower(model, target)
+        lowered = lower(model, target, self.size_speed)
         plan = plan_program(lowered)
         given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
         inputs = match_slots(given, plan.inputs)
@@ -86,6 +89,7 @@ class TvmBackend:
                 f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",
                 f"{len(plan.calls)} calls of {len(plan.kernels)} kernels, "
                 f"{len(lowered.schedules)} of them by a schedule of their own",
+                str(lowered.budget),
                 f"arena of {plan.arena_bytes} bytes in place of "
                 f"{sum(t.nbytes for t in activations(plan))} for all activations",
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,52 @@ from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.gathered import emit_gathered
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded, read_epilogue
 from suture.codegen.emit.pointwise import emit_pointwise
-from suture.codegen.schedule.base import ceil_div
+from suture.codegen.schedule.base import Processor, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
+from suture.codegen.schedule.winograd import Winograd
 
 PLAIN_CHANNELS = 4
 """Fewer input channels than this are read as they lie; a block would be mostly padding."""
+WEIGHT_BYTES = "weight_bytes"
+"""Attribute: most that a convolution's packed weights may take, beyond a direct kernel's."""
+
+
+def read_shape(
+    image: Sequence[int], weights: Sequence[int], attributes: Attributes, *, plain: bool
+) -> ConvShape:
+    """Return the convolution of ``(1, channels, height, width)`` by a group's weights."""
+    return ConvShape(
+        channels=image[1],
+        height=image[2],
+        width=image[3],
+        filters=weights[0],
+        kernel=(weights[2], weights[3]),
+        strides=tuple(attributes["strides"]),
+        pads=tuple(attributes["pads"]),
+        dilations=tuple(attributes["dilations"]),
+        groups=attributes["groups"],
+        plain=plain,
+    )
+
+
+def candidates(
+    shape: ConvShape, processor: Processor, most_bytes: float = math.inf
+) -> tuple[DirectConv | Winograd, ...]:
+    """Return every schedule of a convolution, the most promising first by formula.
+
+    Args:
+        shape: The convolution.
+        processor: What it runs on.
+        most_bytes: Most that packed weights may take, beyond what a direct kernel's take.
+    """
+    direct = DirectConv.space(shape, processor)
+    winograd = [
+        schedule
+        for schedule in Winograd.space(shape, processor)
+        if schedule.packed_bytes(shape, processor) <= most_bytes
+    ]
+    return tuple(sorted((*direct, *winograd), key=lambda each: each.cycles(shape, processor)))
 
 
 def emit_conv(emitter: Emitter, operator: Operator) -> Any:
@@ -42,34 +83,26 @@ def emit_conv(emitter: Emitter, operator: Operator) -> Any:
 def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> Any:
     x, w, bias, residual = inputs
     weights = numbers(w)
-    _, channels, height, width = dims(x)
     depthwise = bool(attributes["depthwise"])
     processor = emitter.processor
     lanes = processor.lanes
-    shape = ConvShape(
-        channels=channels,
-        height=height,
-        width=width,
-        filters=weights.shape[0],
-        kernel=(weights.shape[2], weights.shape[3]),
-        strides=tuple(attributes["strides"]),
-        pads=tuple(attributes["pads"]),
-        dilations=tuple(attributes["dilations"]),
-        groups=attributes["groups"],
-        plain=not depthwise and channels <= PLAIN_CHANNELS and x not in emitter.twins,
-    )
+    plain = not depthwise and dims(x)[1] <= PLAIN_CHANNELS and x not in emitter.twins
+    shape = read_shape(dims(x), weights.shape, attributes, plain=plain)
     out = shape.out
     if shape.pointwise and not depthwise:
         shape = shape.flattened()
     epilogue = read_epilogue(attributes, bias, residual)
-    rule = DepthwiseConv if depthwise else DirectConv
-    schedule = rule.space(shape, processor)[0]
+    schedule = (
+        DepthwiseConv.space(shape, processor)
+        if depthwise
+        else candidates(shape, processor, attributes.get(WEIGHT_BYTES, 0))
+    )[0]
     blocks = ceil_div(shape.filters, lanes)
     source = x if shape.plain else emitter.twin(x)
     arguments = [source, relax.const(schedule.pack(weights, shape, processor))]
     if not shape.plain:
         arguments[0] = emitter.reshaped(
-            source, (ceil_div(channels, lanes), shape.height, shape.width, lanes)
+            source, (ceil_div(shape.channels, lanes), shape.height, shape.width, lanes)
         )
     if bias is not None:
         arguments.append(relax.const(padded(numbers(bias).reshape(-1), blocks * lanes)))

@@ -41,6 +41,9 @@ WIDTHS: Mapping[str, Processor] = {
 }
 """Levels of vector instructions → their vector units (AVX-512, AVX2, SSE2, NEON)."""
 
+BYTES_A_CYCLE = 4.0
+"""What one core reads from memory in a cycle, for comparing kernels with each other."""
+
 
 def processor_of(target: Target) -> Processor:
     """Return the vector unit of a target's processor."""

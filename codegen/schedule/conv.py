@@ -8,6 +8,7 @@ by ``columns`` filters stays in registers until its sums are complete
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ import tvm
 from tvm import s_tir, te, tirx
 
 from suture.codegen.schedule.base import (
+    BYTES_A_CYCLE,
     Epilogue,
     Processor,
     ceil_div,
@@ -125,6 +127,23 @@ class DirectConv:
                     waste = ceil_div(pixels, rows) * rows / pixels
                     costs[cls(rows, wide * processor.lanes)] = waste / best
         return tuple(sorted(costs, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
+
+    def cycles(self, shape: ConvShape, processor: Processor) -> float:
+        """Return about how many cycles the kernel takes on one core, weights being cold."""
+        deep = 1 if shape.plain else processor.lanes
+        seen = ceil_div(shape.channels // shape.groups, deep) * deep
+        pixels = shape.out[0] * ceil_div(shape.out[1], self.rows) * self.rows
+        steps = pixels * ceil_div(shape.filters, processor.lanes) * seen
+        steps *= math.prod(shape.kernel)
+        reached = efficiency(self.rows, self.columns // processor.lanes, processor)
+        return max(steps / 2 / reached, self.packed_bytes(shape, processor) / BYTES_A_CYCLE)
+
+    def packed_bytes(self, shape: ConvShape, processor: Processor) -> int:
+        """Return the size of the packed weights."""
+        lanes = 1 if shape.plain else processor.lanes
+        filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
+        channels = ceil_div(shape.channels // shape.groups, lanes) * lanes
+        return 4 * filters * channels * math.prod(shape.kernel)
 
     def pack(
         self, weights: npt.NDArray[np.float32], shape: ConvShape, processor: Processor

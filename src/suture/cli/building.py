@@ -12,6 +12,7 @@ import numpy as np
 
 from suture.cli.options import cache, records_of, request
 from suture.cli.output import Output, speaking
+from suture.codegen.budget import SizeSpeed
 from suture.codegen.invoke import check_runs_here, read_model
 from suture.codegen.invoke import invoke as invoke_package
 from suture.codegen.request import arrays, file_event, random_event
@@ -37,6 +38,13 @@ MOST_SHOWN = 20
 @click.option(
     "--passes", default="exact", show_default=True, help="A pipeline's text or name."
 )
+@click.option(
+    "--size-speed",
+    type=click.Choice(["size", "balanced", "speed"]),
+    default="balanced",
+    show_default=True,
+    help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
+)
 @click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
 @request
 @cache
@@ -49,6 +57,7 @@ def compile_(
     runtime: str,
     backend: Which,
     passes: str,
+    size_speed: SizeSpeed,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -57,7 +66,7 @@ def compile_(
 
     Example: suture compile examples/digits/task.toml -o out
     """
-    options = Options(cache=cache, passes=passes, backend=backend)
+    options = Options(cache=cache, passes=passes, backend=backend, size_speed=size_speed)
     records = records_of(cache)
     chosen = tuple(map(find_target, targets))
     with out.progress(total=9 if source.suffix == ".toml" else 5) as say:

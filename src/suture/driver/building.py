@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
 from suture.codegen.backend.registry import backends, zig_cache
+from suture.codegen.budget import SizeSpeed
 from suture.codegen.emulate import emulated
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Written, assemble, write_package
@@ -42,12 +43,14 @@ class Options:
         passes: A pipeline's text or name.
         backend: Which backend must ship; ``auto`` measures both.
         cache: Folder for what compilers keep between runs.
+        size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
     """
 
     cache: Path
     passes: str = "exact"
     backend: Which = "auto"
+    size_speed: SizeSpeed = "balanced"
     rounds: int = 31
 
 
@@ -248,7 +251,7 @@ class _Trial:
 
     def compile(self, say: Say) -> None:
         """Compile with every backend asked for; raise where none holds the model."""
-        for backend in backends(self._options.cache):
+        for backend in backends(self._options.cache, self._options.size_speed):
             if self._options.backend in ("auto", backend.name):
                 self._compile(backend)
                 state = "does not hold the model" if backend.name in self.failures else "done"

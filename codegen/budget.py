@@ -1,0 +1,163 @@
+"""How many bytes of packed weights a model may have, and which convolutions get them.
+
+Winograd's kernels are faster than direct ones and their packed weights are larger. What the
+user allows is spent where a byte saves the most time, over all convolutions of a model before
+any is emitted. The decision is a value; each convolution is told how many bytes it may take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import onnx_ir as ir
+
+from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, candidates, read_shape
+from suture.codegen.groups.conv import CONV
+from suture.codegen.groups.values import shape_of
+from suture.codegen.schedule.base import Processor
+from suture.compiler.spec import format_spec
+
+SizeSpeed = Literal["size", "balanced", "speed"]
+GROWTH: Mapping[SizeSpeed, float] = {"size": 1.0, "balanced": 1.2, "speed": math.inf}
+"""Most that all weights of a model may take, in terms of what direct kernels' take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One way to compute a convolution.
+
+    Attributes:
+        schedule: Its schedule as a spec.
+        cycles: About how long it takes.
+        nbytes: Size of its packed weights.
+    """
+
+    schedule: str
+    cycles: float
+    nbytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightBudget:
+    """Which convolutions get larger weights.
+
+    Attributes:
+        direct_bytes: All weights of the model where every convolution is direct.
+        limit: Most that the user allows, in the same terms.
+        chosen: What each convolution with a choice is given, by the name of its output.
+        nbytes: All weights of the model with these.
+    """
+
+    direct_bytes: int
+    limit: float
+    chosen: Mapping[str, Offer]
+    nbytes: int
+
+    def __str__(self) -> str:
+        many = sum(not offer.schedule.startswith("direct") for offer in self.chosen.values())
+        direct = max(self.direct_bytes, 1)
+        return (
+            f"weights of {self.nbytes} bytes, {self.nbytes / direct:.2f} of those of direct "
+            f"kernels (at most {self.limit / direct:.1f}); {many} convolutions by Winograd"
+        )
+
+
+def plan_weights(model: ir.Model, processor: Processor, size_speed: SizeSpeed) -> WeightBudget:
+    """Return how a grouped model's weights are spent; nothing is changed."""
+    offers = {
+        str(node.outputs[0].name): found
+        for node in model.graph
+        if len(found := tuple(_offers(node, processor))) > 1
+    }
+    least = sum(found[0].nbytes for found in offers.values())
+    rest = sum(
+        value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and not any(str(use.node.outputs[0].name) in offers for use in value.uses())
+    )
+    direct_bytes = rest + least
+    limit = GROWTH[size_speed] * direct_bytes
+    chosen = dict(zip(offers, spend(list(offers.values()), limit - rest), strict=True))
+    return WeightBudget(
+        direct_bytes=direct_bytes,
+        limit=limit,
+        chosen=chosen,
+        nbytes=rest + sum(offer.nbytes for offer in chosen.values()),
+    )
+
+
+def tell(model: ir.Model, budget: WeightBudget) -> None:
+    """Write into each convolution how many bytes its packed weights may take, in place."""
+    for node in model.graph:
+        offer = budget.chosen.get(str(node.outputs[0].name))
+        if offer is not None:
+            node.attributes[WEIGHT_BYTES] = ir.AttrInt64(WEIGHT_BYTES, offer.nbytes)
+
+
+def spend(offers: Sequence[Sequence[Offer]], limit: float) -> tuple[Offer, ...]:
+    """Return one offer of each convolution, all weights within a limit.
+
+    Greedy over the convex hulls: of all steps to the next larger offer, the one that saves
+    the most cycles a byte is taken first. The smallest offers are taken even where they
+    exceed the limit. (Multiple-choice knapsack: Sinha & Zoltners, Operations Research 1979.)
+    """
+    hulls = [_hull(each) for each in offers]
+    taken = [hull[0] for hull in hulls]
+    used = sum(offer.nbytes for offer in taken)
+    steps = [
+        (_slope(before, after), number, after)
+        for number, hull in enumerate(hulls)
+        for before, after in pairwise(hull)
+    ]
+    full = set()
+    # Sorting is stable: of one convolution, the smaller offer comes first.
+    for _, number, offer in sorted(steps, key=lambda step: -step[0]):
+        more = offer.nbytes - taken[number].nbytes
+        if number in full or used + more > limit:
+            full.add(number)
+            continue
+        taken[number], used = offer, used + more
+    return tuple(taken)
+
+
+def _hull(offers: Sequence[Offer]) -> list[Offer]:
+    """Return the offers that are best for some price of a byte, the smallest first."""
+    hull: list[Offer] = []
+    for offer in sorted(offers, key=lambda each: (each.nbytes, each.cycles)):
+        if hull and offer.cycles >= hull[-1].cycles:
+            continue
+        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], offer):
+            hull.pop()
+        hull.append(offer)
+    return hull
+
+
+def _slope(before: Offer, after: Offer) -> float:
+    """Return the cycles that a larger offer saves for each of its further bytes."""
+    return (before.cycles - after.cycles) / (after.nbytes - before.nbytes)
+
+
+def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
+    """Yield the best way to compute a convolution for each size of weights, smallest first."""
+    if node.op_type != CONV or node.attributes["depthwise"].value:
+        return
+    x, w = node.inputs[:2]
+    attributes = {name: value.value for name, value in node.attributes.items()}
+    plain = shape_of(x)[1] <= PLAIN_CHANNELS
+    shape = read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
+    seen = math.inf
+    found = candidates(shape, processor)
+    for schedule in sorted(found, key=lambda each: each.packed_bytes(shape, processor)):
+        cycles = schedule.cycles(shape, processor)
+        if cycles < seen:
+            seen = cycles
+            yield Offer(
+                schedule=format_spec(schedule.name, schedule),
+                cycles=cycles,
+                nbytes=schedule.packed_bytes(shape, processor),
+            )

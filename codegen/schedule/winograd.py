@@ -1,0 +1,155 @@
+"""Winograd convolution: 3×3 taps at stride 1 with fewer multiplications.
+
+Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. ``F(2×2, 3×3)``
+multiplies 2.25 times less than a direct convolution, ``F(4×4, 3×3)`` 4 times; their packed
+weights are 1.8 and 4 times as many. A tile is transformed as a whole: where an input is
+infinite or not a number, so is every output of its tile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+
+from suture.codegen.schedule.base import (
+    OPAQUE,
+    SCHEDULED,
+    Epilogue,
+    Processor,
+    ceil_div,
+    efficiency,
+)
+from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.winograd_nest import Nest
+from suture.codegen.schedule.winograd_transforms import TAPS, TRANSFORMS
+
+MOST_ROWS = 14
+MOST_WIDE = 4
+CACHE_BYTES = 512 * 1024
+"""Second-level cache that a block of transformed tiles may take a share of."""
+SHARES = (1 / 4, 1 / 2, 1)
+TILES_OF_SPACE = 3
+MOST_WHOLE_BYTES = 8 * 2**20
+"""A whole image is one block where its transformed inputs take no more than that."""
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """How much is transformed, multiplied and kept at once.
+
+    Attributes:
+        outputs: Output pixels of a tile along each axis, 2 or 4.
+        rows: Tiles of the image in a tile of accumulators.
+        columns: Filters in a tile of accumulators, a multiple of the lanes.
+        block: Tiles of the image that are transformed before they are multiplied.
+    """
+
+    name: ClassVar[str] = "winograd"
+    outputs: int
+    rows: int
+    columns: int
+    block: int
+
+    @classmethod
+    def space(cls, shape: ConvShape, processor: Processor) -> tuple[Winograd, ...]:
+        """Return every legal value, the most promising first by formula, if there is any."""
+        if not fits(shape):
+            return ()
+        found = [
+            cls(outputs, rows, columns, block)
+            for outputs in TRANSFORMS
+            for rows, columns in _tiles(shape, processor, outputs)
+            for block in _blocks(shape, processor, outputs, rows)
+        ]
+        return tuple(sorted(found, key=lambda each: each.cycles(shape, processor)))
+
+    def cycles(self, shape: ConvShape, processor: Processor) -> float:
+        """Return about how many cycles the kernel takes on one core, weights being cold."""
+        return 0.0
+
+    def packed_bytes(self, shape: ConvShape, processor: Processor) -> int:
+        """Return the size of the packed weights."""
+        lanes = processor.lanes
+        filters = ceil_div(shape.filters, self.columns) * self.columns
+        channels = ceil_div(shape.channels, lanes) * lanes
+        return 4 * filters * channels * TRANSFORMS[self.outputs].reads ** 2
+
+    def pack(
+        self, weights: npt.NDArray[np.float32], shape: ConvShape, processor: Processor
+    ) -> npt.NDArray[np.float32]:
+        """Return weights ``(filters, channels, 3, 3)`` as the kernel reads them: GgGᵀ."""
+        transform, lanes = TRANSFORMS[self.outputs], processor.lanes
+        filters = ceil_div(shape.filters, self.columns) * self.columns
+        channels = ceil_div(shape.channels, lanes) * lanes
+        whole = np.zeros((filters, channels, transform.reads, transform.reads))
+        whole[: shape.filters, : shape.channels] = (
+            transform.weights @ weights.astype(np.float64) @ transform.weights.T
+        )
+        tiles = whole.reshape(
+            filters // self.columns, self.columns, channels, transform.reads**2
+        )
+        return np.ascontiguousarray(tiles.transpose(0, 3, 2, 1), np.float32)
+
+    def kernel(
+        self, shape: ConvShape, epilogue: Epilogue, processor: Processor
+    ) -> tvm.tirx.PrimFunc:
+        """Return the kernel: input, weights, bias and residual if any, output."""
+        nest = Nest(
+            shape,
+            epilogue,
+            TRANSFORMS[self.outputs],
+            rows=self.rows,
+            columns=self.columns,
+            block=self.block,
+            lanes=processor.lanes,
+        )
+        function = nest.function().with_attr(SCHEDULED, True)
+        return function.with_attr("op_pattern", OPAQUE)
+
+
+def fits(shape: ConvShape) -> bool:
+    """Whether a convolution is one of 3×3 taps at stride 1 over blocks of channels."""
+    return (
+        shape.kernel == (TAPS, TAPS)
+        and shape.strides == shape.dilations == (1, 1)
+        and shape.groups == 1
+        and not shape.plain
+    )
+
+
+def _count(shape: ConvShape, outputs: int) -> int:
+    """Return the tiles of an image."""
+    return ceil_div(shape.out[0], outputs) * ceil_div(shape.out[1], outputs)
+
+
+def _tiles(shape: ConvShape, processor: Processor, outputs: int) -> list[tuple[int, int]]:
+    """Return the most promising tiles of accumulators, ``(rows, columns)``."""
+    count, lanes = _count(shape, outputs), processor.lanes
+    vectors = ceil_div(shape.filters, lanes)
+    costs = {}
+    for wide in range(1, min(MOST_WIDE, vectors) + 1):
+        for rows in range(1, min(MOST_ROWS, count) + 1):
+            best = efficiency(rows, wide, processor)
+            if best:
+                covered = ceil_div(count, rows) * rows * ceil_div(vectors, wide) * wide
+                costs[rows, wide * lanes] = covered / best
+    return sorted(costs, key=lambda tile: (costs[tile], -tile[0] * tile[1]))[:TILES_OF_SPACE]
+
+
+def _blocks(shape: ConvShape, processor: Processor, outputs: int, rows: int) -> list[int]:
+    """Return numbers of tiles whose transformed inputs take a share of the cache."""
+    count = _count(shape, outputs)
+    channels = ceil_div(shape.channels, processor.lanes) * processor.lanes
+    tile_bytes = 4 * channels * TRANSFORMS[outputs].reads ** 2
+    found = set()
+    for share in SHARES:
+        most = max(rows, int(share * CACHE_BYTES) // tile_bytes // rows * rows)
+        blocks = ceil_div(count, most)
+        found.add(ceil_div(ceil_div(count, blocks), rows) * rows)
+    if count * tile_bytes <= MOST_WHOLE_BYTES:
+        found.add(ceil_div(count, rows) * rows)
+    return sorted(found)

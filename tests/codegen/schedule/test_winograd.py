@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import tvm
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
+from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.winograd import Winograd, fits
+from suture.codegen.schedule.winograd_transforms import TRANSFORMS
+from suture.compiler.spec import build_spec, format_spec, parse_spec
+
+EPSILON = {2: 2e-7, 4: 2e-6}
+"""m → error of F(m, 3) in float32, of the greatest sum of absolute values in the convolution.
+Seen here: 3e-8 and 3e-7, about 2⁻²⁴ times the square root of what the transforms of the image
+and of the sums enlarge."""
+
+
+def convolution(**given):
+    given = {"kernel": (3, 3), "pads": (1, 1, 1, 1)} | given
+    return ConvShape(**given)
+
+
+SHAPES = {
+    "inner tiles and borders": convolution(channels=20, height=15, width=18, filters=24),
+    "no pads": convolution(channels=8, height=10, width=14, filters=40, pads=(0, 0, 0, 0)),
+    "lopsided pads": convolution(
+        channels=9, height=7, width=13, filters=17, pads=(2, 0, 1, 3)
+    ),
+    "one row": convolution(channels=16, height=1, width=9, filters=16),
+    "one pixel": convolution(channels=1, height=3, width=3, filters=1, pads=(0, 0, 0, 0)),
+    "several blocks": convolution(channels=256, height=20, width=22, filters=16),
+}
+
+
+@pytest.fixture(scope="session")
+def check(run, block):
+    """Run a schedule and compare it with the convolution added up in float64."""
+
+    def check(schedule, shape, processor, epilogue, seed=0):
+        vectors, target = processor
+        rng = np.random.default_rng(seed)
+        image = rng.standard_normal((shape.channels, shape.height, shape.width))
+        weights = rng.standard_normal((shape.filters, shape.channels, 3, 3))
+        bias = rng.standard_normal(shape.filters)
+        residual = rng.standard_normal((shape.filters, *shape.out))
+        image, weights, bias, residual = (
+            each.astype(np.float32) for each in (image, weights, bias, residual)
+        )
+        blocks = ceil_div(shape.filters, vectors.lanes)
+        padded = np.zeros(blocks * vectors.lanes, np.float32)
+        padded[: shape.filters] = bias
+        packed = schedule.pack(weights, shape, vectors)
+        assert packed.nbytes == schedule.packed_bytes(shape, vectors)
+        arrays = [block(image, vectors), packed]
+        arrays += [padded] * epilogue.bias + [block(residual, vectors)] * epilogue.residual
+        kernel = schedule.kernel(shape, epilogue, vectors)
+        out = run(kernel, arrays, (blocks, *shape.out, vectors.lanes), target)
+        plain = out.transpose(0, 3, 1, 2).reshape(-1, *shape.out)
+        sums, magnitude = convolved(shape, image, weights)
+        wanted = sums
+        wanted = wanted + bias[:, None, None] * epilogue.bias + residual * epilogue.residual
+        if epilogue.activation == "relu":
+            wanted = np.maximum(wanted, 0)
+        if epilogue.activation == "clip":
+            wanted = np.clip(wanted, epilogue.low, epilogue.high)
+        error = np.abs(plain[: shape.filters] - wanted).max()
+        assert error <= EPSILON[schedule.outputs] * magnitude
+        return error / magnitude
+
+    return check
+
+
+def convolved(shape, image, weights):
+    """The convolution in float64, and the greatest sum of absolute values in it."""
+    top, left, bottom, right = shape.pads
+    padded = np.pad(image.astype(float), ((0, 0), (top, bottom), (left, right)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    sums = np.einsum("cyxij,fcij->fyx", windows, weights.astype(float), optimize=True)
+    absolute = np.einsum("cyxij,fcij->fyx", abs(windows), abs(weights), optimize=True)
+    return sums, absolute.max()
+
+
+EVERYTHING = Epilogue(bias=True, residual=True, activation="clip", low=-1.0, high=20.0)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_value_computes_the_right_answer(name, processor, check):
+    shape = SHAPES[name]
+    space = Winograd.space(shape, processor[0])
+    assert {schedule.outputs for schedule in space} == {2, 4}
+    assert len(set(space)) == len(space)
+    for schedule in space:
+        check(schedule, shape, processor, EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "epilogue",
+    [Epilogue(), Epilogue(bias=True), Epilogue(residual=True, activation="relu")],
+    ids=str,
+)
+def test_every_epilogue(epilogue, processor, check):
+    shape = SHAPES["inner tiles and borders"]
+    for outputs in TRANSFORMS:
+        check(best(shape, processor, outputs), shape, processor, epilogue)
+
+
+def best(shape, processor, outputs):
+    space = Winograd.space(shape, processor[0])
+    return next(schedule for schedule in space if schedule.outputs == outputs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    channels=st.integers(1, 40),
+    filters=st.integers(1, 40),
+    height=st.integers(1, 20),
+    width=st.integers(1, 20),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+    outputs=st.sampled_from([2, 4]),
+    data=st.data(),
+)
+def test_any_shape(processor, check, outputs, data, **given_shape):
+    shape = convolution(**given_shape)
+    assume(min(shape.out) > 0)
+    space = Winograd.space(shape, processor[0])
+    schedule = data.draw(st.sampled_from([s for s in space if s.outputs == outputs]))
+    check(schedule, shape, processor, Epilogue(bias=True, activation="relu"))
+
+
+def test_the_check_can_fail(processor, check, monkeypatch):
+    shape = SHAPES["no pads"]
+    schedule = best(shape, processor, 4)
+    right = TRANSFORMS[4].weights.copy()
+    monkeypatch.setitem(TRANSFORMS[4].__dict__, "weights", right * (1 + 1e-4))
+    with pytest.raises(AssertionError):
+        check(schedule, shape, processor, Epilogue())
+
+
+def test_kernels_for_avx512_compile():
+    processor = WIDTHS["x86-64-v4"]
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v4", "num-cores": 1})
+    shape = SHAPES["several blocks"]
+    for outputs in TRANSFORMS:
+        schedule = best(shape, (processor, target), outputs)
+        kernel = schedule.kernel(shape, EVERYTHING, processor)
+        library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
+        assert "zmm" in library.mod.inspect_source("asm")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kernel": (1, 3)},
+        {"strides": (2, 1)},
+        {"dilations": (1, 2)},
+        {"groups": 2},
+        {"plain": True},
+    ],
+    ids=str,
+)
+def test_other_convolutions_have_none(other, processor):
+    shape = convolution(**{"channels": 16, "height": 9, "width": 9, "filters": 16} | other)
+    assert not fits(shape)
+    assert Winograd.space(shape, processor[0]) == ()
+
+
+def test_a_value_is_text(processor):
+    for schedule in Winograd.space(SHAPES["one row"], processor[0]):
+        name, options = parse_spec(format_spec(schedule.name, schedule))
+        assert (name, build_spec(Winograd, name, options)) == ("winograd", schedule)
