@@ -21,6 +21,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
+from suture.codegen.parallel import parallelize
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import Processor, processor_of
 from suture.codegen.vectorize import vectorize
@@ -47,12 +48,14 @@ class Lowered:
         target: What the kernels are for.
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
         schedules: Kernels that a rule has scheduled, by name, each with its schedule.
+        threads: The most that kernels make use of.
     """
 
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
     schedules: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
 
 
 def lower(model: ir.Model, target: Target) -> Lowered:
@@ -71,9 +74,15 @@ def lower(model: ir.Model, target: Target) -> Lowered:
     processor = tvm_target(target)
     imported, schedules = import_model(prepared, processor_of(target))
     module = write_buffers(fuse(imported, processor), processor)
-    module = vectorize(module)
+    module = parallelize(vectorize(module), target.threads)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
-    return Lowered(module=module, target=processor, inputs=inputs, schedules=schedules)
+    return Lowered(
+        module=module,
+        target=processor,
+        inputs=inputs,
+        schedules=schedules,
+        threads=target.threads,
+    )
 
 
 def check_static(model: ir.Model) -> None:
