@@ -75,6 +75,7 @@ class AotPlan:
         outputs: The caller's output buffers, in the order of the model's outputs.
         arena_bytes: Memory for activations.
         weights: The constants at their offsets.
+        threads: The most that kernels make use of.
     """
 
     tensors: tuple[Tensor, ...]
@@ -83,6 +84,7 @@ class AotPlan:
     outputs: tuple[Tensor, ...]
     arena_bytes: int
     weights: bytes = field(repr=False)
+    threads: int = 1
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -115,4 +117,5 @@ def plan_source(plan: AotPlan) -> str:
         input_bytes=[tensor.nbytes for tensor in plan.inputs],
         output_bytes=[tensor.nbytes for tensor in plan.outputs],
         arena_bytes=plan.arena_bytes,
+        threads=plan.threads,
     )

@@ -23,9 +23,10 @@ logger = logging.getLogger(__name__)
 
 LIBRARY = "libmodel.so"
 RUNTIME = (
-    *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "rt.c", "tvm_abi.h", "weights.S"),
+    *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "pool.c", "pool.h", "rt.c"),
+    *("tvm_abi.h", "weights.S"),
 )
-SOURCES = ("rt.c", "cpu.c", "plan.c", "kernels.c", "weights.S")
+SOURCES = ("rt.c", "cpu.c", "pool.c", "plan.c", "kernels.c", "weights.S")
 FLAGS = (
     "-std=c11",
     "-O2",

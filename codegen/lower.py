@@ -22,6 +22,7 @@ from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
+from suture.codegen.parallel import parallelize
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import Processor, processor_of
 from suture.codegen.vectorize import vectorize
@@ -49,6 +50,7 @@ class Lowered:
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
         schedules: Kernels that a rule has scheduled, by name, each with its schedule.
         budget: How many bytes of packed weights each convolution may take.
+        threads: The most that kernels make use of.
     """
 
     module: tvm.IRModule
@@ -56,6 +58,7 @@ class Lowered:
     inputs: tuple[str, ...]
     budget: WeightBudget
     schedules: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
 
 
 def lower(model: ir.Model, target: Target, size_speed: SizeSpeed = "balanced") -> Lowered:
@@ -77,10 +80,15 @@ def lower(model: ir.Model, target: Target, size_speed: SizeSpeed = "balanced") -
     processor = tvm_target(target)
     imported, schedules = import_model(prepared, processor_of(target))
     module = write_buffers(fuse(imported, processor), processor)
-    module = vectorize(module)
+    module = parallelize(vectorize(module), target.threads)
     inputs = tuple(str(value.name) for value in prepared.graph.inputs)
     return Lowered(
-        module=module, target=processor, inputs=inputs, budget=budget, schedules=schedules
+        module=module,
+        target=processor,
+        inputs=inputs,
+        budget=budget,
+        schedules=schedules,
+        threads=target.threads,
     )
 
 

@@ -17,19 +17,26 @@ from suture.errors import BackendError, Location, RequestError
 
 
 class NativeProgram:
-    """Runs a library through ctypes; one thread at a time.
+    """Runs a library through ctypes; one call at a time.
 
     Args:
         library: A ``libmodel.so`` for this machine's architecture.
         inputs: What it reads, in order.
         outputs: What it writes, in order.
+        threads: How many its kernels run on, at least 1; it makes use of no more than it
+            was compiled for.
 
     Raises:
         BackendError: The library does not load here, or has other inputs or outputs.
     """
 
     def __init__(
-        self, library: Path, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]
+        self,
+        library: Path,
+        inputs: tuple[Slot, ...],
+        outputs: tuple[Slot, ...],
+        *,
+        threads: int = 1,
     ) -> None:
         try:
             self._library = ctypes.CDLL(str(library.resolve()))
@@ -42,6 +49,7 @@ class NativeProgram:
         for name in ("model_in_bytes", "model_out_bytes"):
             getattr(self._library, name).restype = ctypes.c_uint64
         self._check(self._library.model_init())
+        self._threads = threads
         self.inputs = inputs
         self.outputs = outputs
         self._in = [_buffer(slot) for slot in inputs]
@@ -64,6 +72,7 @@ class NativeProgram:
             BackendError: A kernel refuses its arguments.
         """
         self._fill(inputs)
+        self._library.model_set_threads(self._threads)
         self._check(self._library.model_run(*self._pointers))
         return {
             slot.name: array.copy()
@@ -73,6 +82,7 @@ class NativeProgram:
     def profile(self, inputs: Mapping[str, Array]) -> npt.NDArray[np.uint64]:
         """Run once; return the nanoseconds of each kernel call, in order."""
         self._fill(inputs)
+        self._library.model_set_threads(self._threads)
         spent = np.zeros(self._library.model_n_kernels(), np.uint64)
         pointer = ctypes.c_void_p(spent.ctypes.data)
         self._check(self._library.model_profile(*self._pointers, pointer))

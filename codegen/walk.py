@@ -57,7 +57,8 @@ def plan_program(lowered: Lowered) -> AotPlan:
         for binding in block.bindings:
             walk.bind(binding.var, binding.value)
     results = walk.resolve(main.body.body)
-    return walk.finish(results if isinstance(results, tuple) else (results,))
+    plan = walk.finish(results if isinstance(results, tuple) else (results,))
+    return replace(plan, threads=lowered.threads)
 
 
 class _Walk:

@@ -57,12 +57,14 @@ class TvmBackend:
             ) from error
 
     def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> NativeProgram:
-        """Return the library as a function; it uses one thread whatever is asked.
+        """Return the library as a function, on no more threads than it was compiled for.
 
         Raises:
             BackendError: The library is for another machine.
         """
-        return NativeProgram(compiled.files[LIBRARY], compiled.inputs, compiled.outputs)
+        return NativeProgram(
+            compiled.files[LIBRARY], compiled.inputs, compiled.outputs, threads=threads
+        )
 
     def _compile(
         self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
@@ -92,6 +94,7 @@ class TvmBackend:
                 str(lowered.budget),
                 f"arena of {plan.arena_bytes} bytes in place of "
                 f"{sum(t.nbytes for t in activations(plan))} for all activations",
+                f"up to {plan.threads} threads" if plan.threads > 1 else "one thread",
             ),
         )
 

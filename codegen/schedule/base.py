@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import tvm
@@ -46,8 +46,8 @@ BYTES_A_CYCLE = 4.0
 
 
 def processor_of(target: Target) -> Processor:
-    """Return the vector unit of a target's processor."""
-    return WIDTHS[level_of(target).name]
+    """Return the vector unit and the threads of a target's processor."""
+    return replace(WIDTHS[level_of(target).name], threads=target.threads)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,10 @@
 /* Chooses the kernels for this processor and allocates the arena; further calls do nothing.
  * Zero, or non-zero with model_error set. */
 MODEL_API int model_init(void);
+/* How many threads kernels run on from now on, the caller's own being one: at first as many
+ * as the program was compiled for, which is also the most. Returns what was set. Others are
+ * started by the first run that needs them. */
+MODEL_API int model_set_threads(int threads);
 /* Runs once over the caller's buffers. Zero, or non-zero with model_error set. */
 MODEL_API int model_run(void **inputs, void **outputs);
 /* Like model_run, and adds the nanoseconds of each kernel to its place in an array. */

@@ -43,5 +43,6 @@ extern const uint32_t plan_num_inputs;
 extern const uint64_t plan_output_bytes[];
 extern const uint32_t plan_num_outputs;
 extern const uint64_t plan_arena_bytes;
+extern const int plan_threads;
 
 #endif

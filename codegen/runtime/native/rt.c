@@ -1,5 +1,6 @@
 /* Runs a plan, and gives TVM's kernels the few functions they call back. */
 #define _POSIX_C_SOURCE 200112L
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 
 #include "model.h"
 #include "plan.h"
+#include "pool.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -25,10 +27,12 @@ void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n);
 
 static char error_text[1024];
+static atomic_flag told = ATOMIC_FLAG_INIT; /* of the tasks that fail, the first one tells */
 static char *arena;
 static const struct KernelSet *set;
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n) {
+  if (atomic_flag_test_and_set(&told)) return;
   size_t used = (size_t)snprintf(error_text, sizeof error_text, "%s: ", kind);
   for (int32_t i = 0; i < n && used < sizeof error_text; ++i)
     if (parts[i])
@@ -47,23 +51,14 @@ static void *allocate(uint64_t bytes) {
 static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int code,
                              int bits) {
   (void)device_type, (void)device_id, (void)code, (void)bits;
-  return allocate(bytes);
+  void *block = allocate(bytes);
+  if (!block) TVMFFIErrorSetRaisedFromCStr("MemoryError", "none is left for a workspace");
+  return block;
 }
 
 static int free_workspace(int device_type, int device_id, void *block) {
   (void)device_type, (void)device_id;
   free(block);
-  return 0;
-}
-
-static int parallel_launch(ParallelTask *task, void *data, int num_task) {
-  TVMParallelGroupEnv env = {NULL, 1};
-  (void)num_task;
-  return task(0, &env, data);
-}
-
-static int parallel_barrier(int task_id, TVMParallelGroupEnv *env) {
-  (void)task_id, (void)env;
   return 0;
 }
 
@@ -82,13 +77,21 @@ int model_init(void) {
   if (!choose_set()) return 1;
   if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = alloc_workspace;
   if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = free_workspace;
-  if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = parallel_launch;
-  if (&__TVMBackendParallelBarrier) __TVMBackendParallelBarrier = parallel_barrier;
+  if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = pool_launch;
+  if (&__TVMBackendParallelBarrier) __TVMBackendParallelBarrier = pool_barrier;
+  pool_set_threads(plan_threads);
   arena = allocate(plan_arena_bytes);
   if (arena) return 0;
   snprintf(error_text, sizeof error_text, "no memory for an arena of %llu bytes",
            (unsigned long long)plan_arena_bytes);
   return 1;
+}
+
+int model_set_threads(int threads) {
+  int most = plan_threads < POOL_MOST_THREADS ? plan_threads : POOL_MOST_THREADS;
+  threads = threads < 1 ? 1 : threads > most ? most : threads;
+  pool_set_threads(threads);
+  return threads;
 }
 
 static void *address(const struct Place *place, void **inputs, void **outputs) {
@@ -123,20 +126,28 @@ static uint64_t now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
-  if (!arena) {
-    snprintf(error_text, sizeof error_text, "model_init was not called");
-    return 1;
-  }
-  error_text[0] = 0;
-  for (uint32_t i = 0; i < plan_num_tensors; ++i)
-    plan_tensors[i].data = address(&plan_places[i], inputs, outputs);
+static int run_calls(uint64_t *nanoseconds) {
   for (uint32_t i = 0; i < plan_num_calls; ++i) {
     uint64_t start = nanoseconds ? now_ns() : 0;
     if (run_call(i)) return 1;
     if (nanoseconds) nanoseconds[i] += now_ns() - start;
   }
   return 0;
+}
+
+int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
+  if (!arena) {
+    snprintf(error_text, sizeof error_text, "model_init was not called");
+    return 1;
+  }
+  error_text[0] = 0;
+  atomic_flag_clear(&told);
+  for (uint32_t i = 0; i < plan_num_tensors; ++i)
+    plan_tensors[i].data = address(&plan_places[i], inputs, outputs);
+  pool_begin();
+  int status = run_calls(nanoseconds);
+  pool_end();
+  return status;
 }
 
 int model_run(void **inputs, void **outputs) { return model_profile(inputs, outputs, NULL); }

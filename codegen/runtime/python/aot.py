@@ -18,6 +18,7 @@ class Engine:
         self.library.model_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         if self.library.model_init():
             raise RuntimeError(self._error())
+        self.library.model_set_threads(len(os.sched_getaffinity(0)))
         self.inputs, self.input_table = _buffers(model["inputs"])
         self.outputs, self.output_table = _buffers(model["outputs"])
 

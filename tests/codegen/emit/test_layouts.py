@@ -1,9 +1,12 @@
 """Whole networks through blocks of channels, against ONNX Runtime."""
 
+import functools
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from suture.codegen.parallel import parallelize
 from suture.compiler.verify import assert_equal, run_reference, seeded_inputs
 
 NETWORKS = {
@@ -103,6 +106,24 @@ def test_answers_are_those_of_onnx_runtime(
     answers = tvm_backend.load(compiled, model, threads=1)(inputs)
     assert_equal(expected, answers, what=name, rtol=1e-5)
     assert any("conv" in kernel.name for kernel in compiled.kernels)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_answers_do_not_depend_on_threads(
+    name, network, tvm_backend, target, tmp_path, monkeypatch
+):
+    share_all = functools.partial(parallelize, least_us=0)
+    monkeypatch.setattr("suture.codegen.lower.parallelize", share_all)
+    model = network(NETWORKS[name], 19)
+    inputs = seeded_inputs(model, np.random.default_rng(1))
+    two = target.with_memory(2 * target.memory_mb)
+    assert two.threads == 2
+    compiled = tvm_backend.compile(model.clone(), two, tmp_path)
+    answers = [tvm_backend.load(compiled, model, threads=n)(inputs) for n in (1, 2, 2)]
+    for answer in answers:
+        for output, array in answer.items():
+            np.testing.assert_array_equal(array, answers[0][output])
+    assert_equal(run_reference(model, inputs), answers[0], what=name, rtol=1e-5)
 
 
 def test_not_a_number_flows_as_in_onnx_runtime(network, tvm_backend, target, tmp_path):

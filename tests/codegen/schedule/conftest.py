@@ -9,6 +9,7 @@ from suture.codegen.backend.base import Slot
 from suture.codegen.build import build
 from suture.codegen.emulate import EmulatedProgram, build_runner, find_emulator
 from suture.codegen.lower import Lowered
+from suture.codegen.parallel import shared
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import WIDTHS, Processor, ceil_div
 from suture.compiler.target import lambda_arm64
@@ -30,16 +31,27 @@ def processor(request):
 
 @pytest.fixture(scope="session")
 def run(zig_cache, tmp_path_factory):
-    """Compile a scheduled kernel and call it; return its last argument."""
+    """Compile a scheduled kernel and call it; return its last argument.
+
+    It is compiled for two threads as well, every loop that may be shared, and the answer must
+    be the same to the bit.
+    """
     home = tmp_path_factory.mktemp("kernels")
 
     def run(kernel, arrays, out, target):
         if "aarch64" in str(target.attrs["mtriple"]):
             return emulate(kernel, arrays, out, home=home, cache=zig_cache)
-        library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
-        tensors = [tvm.runtime.tensor(a) for a in (*arrays, np.full(out, np.nan, np.float32))]
-        library["main"](*tensors)
-        return tensors[-1].numpy()
+        kernels = {"one": kernel, "two": shared(kernel, 2, least_us=0)}
+        named = {name: each.with_attr("global_symbol", name) for name, each in kernels.items()}
+        library = tvm.compile(tvm.IRModule(named), target=target)
+        answers = []
+        for name in kernels:
+            whole = (*arrays, np.full(out, np.nan, np.float32))
+            tensors = [tvm.runtime.tensor(array) for array in whole]
+            library[name](*tensors)
+            answers.append(tensors[-1].numpy())
+        np.testing.assert_array_equal(*answers)
+        return answers[0]
 
     return run
 

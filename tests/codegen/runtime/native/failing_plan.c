@@ -1,0 +1,51 @@
+/* A plan of one kernel whose parallel loop fails in every task, as TVM's code does. */
+#include "model.h"
+#include "plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int (*__TVMBackendParallelLaunch)(ParallelTask *, void *, int);
+void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
+
+const char weights_start[1];
+DLTensor plan_tensors[1];
+const struct Place plan_places[1];
+const uint32_t plan_num_tensors = 0;
+const uint64_t plan_input_bytes[1];
+const uint32_t plan_num_inputs = 0;
+const uint64_t plan_output_bytes[1];
+const uint32_t plan_num_outputs = 0;
+const uint64_t plan_arena_bytes = 0;
+const int plan_threads = 4;
+
+static int fails = 1;
+
+static int task(int id, TVMParallelGroupEnv *env, void *data) {
+  (void)id, (void)env, (void)data;
+  if (!fails) return 0;
+  TVMFFIErrorSetRaisedFromCStr("ValueError", "one of the tasks");
+  return -1;
+}
+
+static int kernel(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *result) {
+  (void)self, (void)args, (void)num_args, (void)result;
+  return __TVMBackendParallelLaunch(task, NULL, 0);
+}
+
+const struct Call plan_calls[] = {{kernel, NULL, 0}};
+const uint32_t plan_num_calls = 1;
+
+int main(void) {
+  if (model_init()) return 1;
+  if (model_set_threads(9) != 4 || model_set_threads(0) != 1) return 2;
+  for (int threads = 1; threads <= 4; ++threads) {
+    if (model_set_threads(threads) != threads) return 3;
+    for (int round = 0; round < 100; ++round) {
+      fails = round % 2 == 0;
+      if ((model_run(NULL, NULL) != 0) != fails) return 4;
+      if (strcmp(model_error(), fails ? "ValueError: one of the tasks" : "")) return 5;
+    }
+  }
+  return 0;
+}
