@@ -7,15 +7,18 @@ from pathlib import Path
 from suture.codegen.backend.base import Backend
 from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.backend.tvm import TvmBackend
+from suture.codegen.choose.effort import Effort
+from suture.codegen.choose.model import MODEL
 
 
-def backends(cache: Path) -> tuple[Backend, ...]:
+def backends(cache: Path, *, effort: Effort = 0) -> tuple[Backend, ...]:
     """Return every backend, the preferred one first.
 
     Args:
         cache: Folder for what compilers want to keep between runs.
+        effort: How much time goes into choosing schedules.
     """
-    return (TvmBackend(zig_cache(cache)), OrtBackend())
+    return (TvmBackend(zig_cache(cache), effort, cache / MODEL), OrtBackend())
 
 
 def zig_cache(cache: Path) -> Path:

@@ -14,10 +14,12 @@ import onnx_ir as ir
 from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Slot
 from suture.codegen.build import LIBRARY, build, write_kernels
+from suture.codegen.choose.effort import Effort, chooser_of
 from suture.codegen.isolate import find_node
 from suture.codegen.lower import LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
-from suture.codegen.processor import kernel_sets, known
+from suture.codegen.phases import Phases
+from suture.codegen.processor import kernel_sets, known, tvm_target
 from suture.codegen.walk import plan_program
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
@@ -29,9 +31,13 @@ class TvmBackend:
 
     Attributes:
         cache: Folder for Zig's cache.
+        effort: How much time goes into choosing schedules.
+        learned: Where a cost model may have been learned, in place of the one that ships.
     """
 
     cache: Path
+    effort: Effort = 0
+    learned: Path | None = None
     name: ClassVar[str] = "tvm"
 
     def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
@@ -64,12 +70,17 @@ class TvmBackend:
     def _compile(
         self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
     ) -> Compiled:
-        lowered = lower(model, target)
-        plan = plan_program(lowered)
+        phases = Phases()
+        chooser = chooser_of(self.effort, tvm_target(target), self.learned)
+        lowered = lower(model, target, chooser=chooser, phases=phases)
+        with phases.phase("lower"):
+            plan = plan_program(lowered)
         given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
         inputs = match_slots(given, plan.inputs)
         outputs = match_slots(model.graph.outputs, plan.outputs)
-        library = build(lowered, plan, target, workdir=workdir, cache=self.cache)
+        library = build(
+            lowered, plan, target, workdir=workdir, cache=self.cache, phases=phases
+        )
         return Compiled(
             backend=self.name,
             files={LIBRARY: library},
@@ -81,6 +92,8 @@ class TvmBackend:
                 Kernel(name=name, op=lowered.schedules.get(name) or operators(name))
                 for name in (call.kernel for call in plan.calls)
             ),
+            choices=lowered.choices,
+            seconds=phases.seconds,
             notes=(
                 *notes,
                 f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",

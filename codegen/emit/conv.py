@@ -63,7 +63,12 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
         shape = shape.flattened()
     epilogue = read_epilogue(attributes, bias, residual)
     rule = DepthwiseConv if depthwise else DirectConv
-    schedule = rule.space(shape, processor)[0]
+    schedule = emitter.choose(
+        rule.space(shape, processor),
+        shape,
+        epilogue,
+        lambda each: [each.pack(weights, shape, processor)],
+    )
     blocks = ceil_div(shape.filters, lanes)
     source = x if shape.plain else emitter.twin(x)
     arguments = [source, relax.const(schedule.pack(weights, shape, processor))]
