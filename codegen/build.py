@@ -13,6 +13,7 @@ import tvm
 
 from suture.codegen.aot import AotPlan, plan_source
 from suture.codegen.lower import Lowered, LoweringError
+from suture.codegen.phases import Phases
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
 from suture.codegen.zig import compile_c
@@ -40,7 +41,13 @@ FLAGS = (
 
 
 def build(
-    lowered: Lowered, plan: AotPlan, target: Target, *, workdir: Path, cache: Path
+    lowered: Lowered,
+    plan: AotPlan,
+    target: Target,
+    *,
+    workdir: Path,
+    cache: Path,
+    phases: Phases | None = None,
 ) -> Path:
     """Write sources and object code under a folder and link them; return ``libmodel.so``.
 
@@ -53,6 +60,7 @@ def build(
         workdir: Where files go; made if it is not there.
         cache: Zig's cache of its C library, worth keeping between builds; processes may
             share it.
+        phases: Where time is counted.
 
     Raises:
         LoweringError: A kernel needs TVM's library, or does not compile.
@@ -64,14 +72,17 @@ def build(
     (workdir / "plan.c").write_text(plan_source(plan), encoding="utf-8")
     (workdir / "kernels.c").write_text(kernels_source(plan, sets), encoding="utf-8")
     (workdir / "weights.bin").write_bytes(plan.weights)
-    objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
-    link(
-        tuple(name for name in objects if name),
-        plan.weights,
-        target,
-        workdir=workdir,
-        cache=cache,
-    )
+    phases = phases or Phases()
+    with phases.phase("codegen"):
+        objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
+    with phases.phase("link"):
+        link(
+            tuple(name for name in objects if name),
+            plan.weights,
+            target,
+            workdir=workdir,
+            cache=cache,
+        )
     return workdir / LIBRARY
 
 

@@ -19,10 +19,12 @@ from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
+from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
 from suture.codegen.parallel import parallelize
+from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import Processor, processor_of
 from suture.codegen.vectorize import vectorize
@@ -51,6 +53,7 @@ class Lowered:
         schedules: Kernels that a rule has scheduled, by name, each with its schedule.
         budget: How many bytes of packed weights each convolution may take.
         threads: The most that kernels make use of.
+        choices: Why they have it, where there was a choice.
     """
 
     module: tvm.IRModule
@@ -58,36 +61,54 @@ class Lowered:
     inputs: tuple[str, ...]
     budget: WeightBudget
     schedules: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
     threads: int = 1
 
 
-def lower(model: ir.Model, target: Target, size_speed: SizeSpeed = "balanced") -> Lowered:
+def lower(
+    model: ir.Model,
+    target: Target,
+    *,
+    size_speed: SizeSpeed = "balanced",
+    chooser: Chooser = BY_FORMULA,
+    phases: Phases | None = None,
+) -> Lowered:
     """Import a model into TVM, fuse its operators and give every tensor a buffer.
+
+    Args:
+        model: Every shape in it is fixed.
+        target: What the kernels are for.
+        size_speed: How far packed weights may grow for faster kernels.
+        chooser: Which of its schedules a kernel gets.
+        phases: Where time is counted.
 
     Raises:
         BackendError: A shape is not fixed, or TVM's importer lacks an operator; names the
             input or the node.
         LoweringError: TVM fails after import.
     """
-    check_static(model)
-    prepared = prepare(model)
-    check_operators(prepared)
-    groups = group(prepared)
-    logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
-    budget = plan_weights(prepared, processor_of(target), size_speed)
-    logger.info("%s", budget)
-    tell(prepared, budget)
+    phases = phases or Phases()
     processor = tvm_target(target)
-    imported, schedules = import_model(prepared, processor_of(target))
-    module = write_buffers(fuse(imported, processor), processor)
-    module = parallelize(vectorize(module), target.threads)
-    inputs = tuple(str(value.name) for value in prepared.graph.inputs)
+    with phases.phase("import"):
+        check_static(model)
+        prepared = prepare(model)
+        check_operators(prepared)
+        groups = group(prepared)
+        logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
+        budget = plan_weights(prepared, processor_of(target), size_speed)
+        logger.info("%s", budget)
+        tell(prepared, budget)
+        imported, emitter = import_model(prepared, processor_of(target), chooser, phases)
+    with phases.phase("lower"):
+        module = write_buffers(fuse(imported, processor), processor)
+        module = parallelize(vectorize(module), target.threads)
     return Lowered(
         module=module,
         target=processor,
-        inputs=inputs,
+        inputs=tuple(str(value.name) for value in prepared.graph.inputs),
         budget=budget,
-        schedules=schedules,
+        schedules=emitter.schedules,
+        choices=emitter.choices,
         threads=target.threads,
     )
 
@@ -197,9 +218,9 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
 
 
 def import_model(
-    model: ir.Model, processor: Processor
-) -> tuple[tvm.IRModule, Mapping[str, str]]:
-    """Return a prepared and grouped model in Relax, and the schedules that were chosen.
+    model: ir.Model, processor: Processor, chooser: Chooser, phases: Phases
+) -> tuple[tvm.IRModule, Emitter]:
+    """Return a prepared and grouped model in Relax, and what emitted its kernels.
 
     Raises:
         BackendError: The importer fails; names node and operator.
@@ -207,7 +228,7 @@ def import_model(
     proto = ir.to_proto(model)
     assert isinstance(proto, onnx.ModelProto)
     importer = _Importer({}, "float32")
-    importer.emitter = Emitter(importer.bb, processor)
+    importer.emitter = Emitter(importer.bb, processor, chooser, phases)
     # The importer prints what it fails on, and warns of every name it changes.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -221,7 +242,7 @@ def import_model(
                 at=Location(model.graph.name or "model", name),
                 hint="use the backend ort",
             ) from error
-    return module, importer.emitter.schedules
+    return module, importer.emitter
 
 
 def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:

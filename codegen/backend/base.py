@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy.typing as npt
 import onnx_ir as ir
 
+from suture.codegen.choose.base import Choice
 from suture.compiler.target import Target
 
 Array = npt.NDArray[Any]
@@ -58,6 +59,8 @@ class Compiled:
         inputs: What ``libmodel.so`` reads, in order; empty where the runtime takes any shape.
         outputs: What ``libmodel.so`` writes, in order; empty as above.
         kernels: What runs, in order.
+        choices: Why kernels have their schedules, by the kernels' names.
+        seconds: Time to compile by phase, where it is known.
         notes: What the compiler decided, for the report.
     """
 
@@ -68,6 +71,8 @@ class Compiled:
     inputs: tuple[Slot, ...] = ()
     outputs: tuple[Slot, ...] = ()
     kernels: tuple[Kernel, ...] = ()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
 

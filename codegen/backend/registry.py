@@ -8,16 +8,24 @@ from suture.codegen.backend.base import Backend
 from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.backend.tvm import TvmBackend
 from suture.codegen.budget import SizeSpeed
+from suture.codegen.choose.effort import Effort
+from suture.codegen.choose.model import MODEL
 
 
-def backends(cache: Path, size_speed: SizeSpeed = "balanced") -> tuple[Backend, ...]:
+def backends(
+    cache: Path, *, size_speed: SizeSpeed = "balanced", effort: Effort = 0
+) -> tuple[Backend, ...]:
     """Return every backend, the preferred one first.
 
     Args:
         cache: Folder for what compilers want to keep between runs.
         size_speed: How far packed weights may grow for faster kernels.
+        effort: How much time goes into choosing schedules.
     """
-    return (TvmBackend(zig_cache(cache), size_speed), OrtBackend())
+    tvm = TvmBackend(
+        zig_cache(cache), size_speed=size_speed, effort=effort, learned=cache / MODEL
+    )
+    return (tvm, OrtBackend())
 
 
 def zig_cache(cache: Path) -> Path:

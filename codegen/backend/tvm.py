@@ -15,10 +15,12 @@ from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Slot
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.build import LIBRARY, build, write_kernels
+from suture.codegen.choose.effort import Effort, chooser_of
 from suture.codegen.isolate import find_node
 from suture.codegen.lower import LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
-from suture.codegen.processor import kernel_sets, known
+from suture.codegen.phases import Phases
+from suture.codegen.processor import kernel_sets, known, tvm_target
 from suture.codegen.walk import plan_program
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
@@ -31,10 +33,14 @@ class TvmBackend:
     Attributes:
         cache: Folder for Zig's cache.
         size_speed: How far packed weights may grow for faster kernels.
+        effort: How much time goes into choosing schedules.
+        learned: Where a cost model may have been learned, in place of the one that ships.
     """
 
     cache: Path
     size_speed: SizeSpeed = "balanced"
+    effort: Effort = 0
+    learned: Path | None = None
     name: ClassVar[str] = "tvm"
 
     def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
@@ -69,12 +75,19 @@ class TvmBackend:
     def _compile(
         self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
     ) -> Compiled:
-        lowered = lower(model, target, self.size_speed)
-        plan = plan_program(lowered)
+        phases = Phases()
+        chooser = chooser_of(self.effort, tvm_target(target), self.learned)
+        lowered = lower(
+            model, target, size_speed=self.size_speed, chooser=chooser, phases=phases
+        )
+        with phases.phase("lower"):
+            plan = plan_program(lowered)
         given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
         inputs = match_slots(given, plan.inputs)
         outputs = match_slots(model.graph.outputs, plan.outputs)
-        library = build(lowered, plan, target, workdir=workdir, cache=self.cache)
+        library = build(
+            lowered, plan, target, workdir=workdir, cache=self.cache, phases=phases
+        )
         return Compiled(
             backend=self.name,
             files={LIBRARY: library},
@@ -86,6 +99,8 @@ class TvmBackend:
                 Kernel(name=name, op=lowered.schedules.get(name) or operators(name))
                 for name in (call.kernel for call in plan.calls)
             ),
+            choices=lowered.choices,
+            seconds=phases.seconds,
             notes=(
                 *notes,
                 f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",

@@ -14,8 +14,10 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
+from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser, Constants, Question
 from suture.codegen.emit.operands import Attributes, dims
-from suture.codegen.schedule.base import Processor, ceil_div
+from suture.codegen.phases import Phases
+from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
 from suture.compiler.spec import format_spec
 
 
@@ -42,19 +44,65 @@ class Emitter:
     Args:
         builder: The function's builder.
         processor: What the kernels are for.
+        chooser: Which of its schedules a kernel gets.
+        phases: Where the time of choosing is counted.
 
     Attributes:
         twins: The twin of a value, where there is one.
         schedules: The kernels emitted so far by name, each with its schedule as a spec.
+        choices: Why they have it, where there was a choice.
     """
 
-    def __init__(self, builder: relax.BlockBuilder, processor: Processor) -> None:
+    def __init__(
+        self,
+        builder: relax.BlockBuilder,
+        processor: Processor,
+        chooser: Chooser = BY_FORMULA,
+        phases: Phases | None = None,
+    ) -> None:
         self.builder = builder
         self.processor = processor
         self.twins: dict[Any, Any] = {}
         self.schedules: dict[str, str] = {}
+        self.choices: dict[str, Choice] = {}
+        self._chooser, self._phases = chooser, phases or Phases()
         self._kernels: dict[object, Any] = {}
         self._viewed: dict[Any, Any] = {}
+        self._chosen: dict[Question, Choice] = {}
+        self._reasons: dict[object, Choice] = {}
+
+    def choose(
+        self,
+        schedules: Sequence[Any],
+        shape: Any,
+        epilogue: Epilogue,
+        constants: Constants = lambda _: (),
+    ) -> Any:
+        """Return the schedule that a kernel gets; of equal kernels, the first decides.
+
+        Args:
+            schedules: The most promising first by formula, of one rule or of several.
+            shape: What their ``kernel`` takes as the shape.
+            epilogue: What their ``kernel`` takes as well.
+            constants: Returns what the kernel of one of them reads from its second parameter
+                on, as far as it is constant and its form depends on the schedule.
+
+        Raises:
+            BackendError: None of them can be built.
+        """
+        question = Question(
+            schedules=tuple(schedules),
+            shape=shape,
+            epilogue=epilogue,
+            processor=self.processor,
+            constants=constants,
+        )
+        if question not in self._chosen:
+            with self._phases.phase("choose"):
+                choice = self._chooser.choose(question)
+            self._chosen[question] = choice
+            self._reasons[choice.schedule, shape, epilogue] = choice
+        return self._chosen[question].schedule
 
     def call(
         self,
@@ -73,8 +121,14 @@ class Emitter:
             arguments: What it reads.
             out: The shape it writes, float32.
         """
-        function = self.function((schedule.name, schedule, *key), kernel)
-        self.schedules[function.name_hint] = format_spec(schedule.name, schedule)
+        choice = self._reasons.get((schedule, *key))
+        function = self.function(
+            (schedule.name, schedule, *key), (lambda: choice.kernel) if choice else kernel
+        )
+        name = function.name_hint
+        self.schedules[name] = format_spec(schedule.name, schedule)
+        if choice:
+            self.choices[name] = choice
         call = relax.call_tir(function, list(arguments), relax.TensorType(out, "float32"))
         return self.builder.emit(call)
 

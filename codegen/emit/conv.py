@@ -92,11 +92,14 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     if shape.pointwise and not depthwise:
         shape = shape.flattened()
     epilogue = read_epilogue(attributes, bias, residual)
-    schedule = (
+    schedule = emitter.choose(
         DepthwiseConv.space(shape, processor)
         if depthwise
-        else candidates(shape, processor, attributes.get(WEIGHT_BYTES, 0))
-    )[0]
+        else candidates(shape, processor, attributes.get(WEIGHT_BYTES, 0)),
+        shape,
+        epilogue,
+        lambda each: [each.pack(weights, shape, processor)],
+    )
     blocks = ceil_div(shape.filters, lanes)
     source = x if shape.plain else emitter.twin(x)
     arguments = [source, relax.const(schedule.pack(weights, shape, processor))]

@@ -24,13 +24,17 @@ def emit_gathered(emitter: Emitter, operator: Operator) -> Any:
         pixels=height * width,
     )
     epilogue = read_epilogue(operator.attributes, bias, residual)
-    schedule = GatheredConv.space(shape, processor)[0]
-    packed = schedule.pack(weights, shape, processor, operator.attributes.get("order"))
+
+    def pack(schedule: GatheredConv) -> list[Any]:
+        packed = schedule.pack(weights, shape, processor, operator.attributes.get("order"))
+        return [packed.weights, packed.offsets, packed.segments]
+
+    schedule = emitter.choose(GatheredConv.space(shape, processor), shape, epilogue, pack)
     blocks = ceil_div(shape.filters, lanes)
     out = (blocks, 1, shape.pixels, lanes)
     arguments = [
         emitter.reshaped(emitter.twin(x), (ceil_div(channels, lanes), *out[1:])),
-        *map(relax.const, (packed.weights, packed.offsets, packed.segments)),
+        *map(relax.const, pack(schedule)),
     ]
     if bias is not None:
         arguments.append(relax.const(padded(numbers(bias).reshape(-1), blocks * lanes)))

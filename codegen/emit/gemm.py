@@ -23,9 +23,13 @@ def emit_gemm(emitter: Emitter, operator: Operator) -> Any:
     whole = (*dims(x)[:-1], columns)
     shape = GemmShape(rows=math.prod(whole[:-1]), depth=depth, columns=columns)
     epilogue = read_epilogue(operator.attributes, bias, residual)
-    schedule = Gemm.space(shape, processor)[0]
-    packed = schedule.pack(np.ascontiguousarray(weights), shape, processor)
-    arguments = [emitter.reshaped(x, (shape.rows, depth)), relax.const(packed)]
+    weights = np.ascontiguousarray(weights)
+
+    def pack(schedule: Gemm) -> list[Any]:
+        return [schedule.pack(weights, shape, processor)]
+
+    schedule = emitter.choose(Gemm.space(shape, processor), shape, epilogue, pack)
+    arguments = [emitter.reshaped(x, (shape.rows, depth)), *map(relax.const, pack(schedule))]
     if bias is not None:
         arguments.append(relax.const(numbers(bias).reshape(-1)))
     if residual is not None:

@@ -39,14 +39,17 @@ def emit_pointwise(emitter: Emitter, operator: Operator) -> Any:
         clipped=bool(operator.attributes["clipped"]),
     )
     epilogue = read_epilogue(operator.attributes, bias, residual)
-    schedule = PointwiseConv.space(shape, processor)[0]
     seen, blocks = ceil_div(channels, lanes), ceil_div(shape.filters, lanes)
+    prologue = [padded(numbers(each), seen * lanes) for each in (scale, shift)]
+
+    def pack(schedule: PointwiseConv) -> list[Any]:
+        return [*prologue, schedule.pack(weights, shape, processor)]
+
+    schedule = emitter.choose(PointwiseConv.space(shape, processor), shape, epilogue, pack)
     out = (blocks, 1, shape.pixels, lanes)
     arguments = [
         emitter.reshaped(emitter.twin(x), (seen, *out[1:])),
-        relax.const(padded(numbers(scale), seen * lanes)),
-        relax.const(padded(numbers(shift), seen * lanes)),
-        relax.const(schedule.pack(weights, shape, processor)),
+        *map(relax.const, pack(schedule)),
     ]
     if bias is not None:
         arguments.append(relax.const(padded(numbers(bias).reshape(-1), blocks * lanes)))

@@ -8,11 +8,12 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
 from suture.compiler.cost.base import Work
+from suture.compiler.cost.features import Facts
 from suture.compiler.plan.evaluate import Accuracy
 from suture.errors import Location, SutureError
 
@@ -25,6 +26,11 @@ CREATE TABLE IF NOT EXISTS latency (
     target TEXT NOT NULL, threads INTEGER NOT NULL, machine TEXT NOT NULL,
     versions TEXT NOT NULL, flops REAL NOT NULL, nbytes REAL NOT NULL, nodes REAL NOT NULL,
     median_ms REAL NOT NULL, p95_ms REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS kernel (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, kernel TEXT NOT NULL, schedule TEXT NOT NULL,
+    rank INTEGER NOT NULL, mcpu TEXT NOT NULL, threads INTEGER NOT NULL,
+    machine TEXT NOT NULL, versions TEXT NOT NULL, facts TEXT NOT NULL,
+    microseconds REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS accuracy (
     plan TEXT NOT NULL, evaluation TEXT NOT NULL, versions TEXT NOT NULL, at REAL NOT NULL,
     value TEXT NOT NULL, PRIMARY KEY (plan, evaluation, versions));
@@ -75,6 +81,33 @@ class LatencyRecord:
     work: Work
     median_ms: float
     p95_ms: float
+    machine: str = field(default_factory=machine)
+    versions: str = field(default_factory=versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelRecord:
+    """One kernel's time under one schedule.
+
+    Attributes:
+        kernel: What it computes, as text; the same for all its schedules.
+        schedule: The schedule as a spec.
+        rank: Place of the schedule in the rule's own order, from 0.
+        mcpu: The processor that the code is for, in LLVM's terms.
+        facts: What a cost model may know of it.
+        microseconds: Lower quartile of the timed runs.
+        threads: Threads it ran with.
+        machine: Where it ran.
+        versions: What it ran with.
+    """
+
+    kernel: str
+    schedule: str
+    rank: int
+    mcpu: str
+    facts: Facts
+    microseconds: float
+    threads: int = 1
     machine: str = field(default_factory=machine)
     versions: str = field(default_factory=versions)
 
@@ -155,6 +188,56 @@ class Records:
                 versions=what,
             )
             for subject, name, target, count, *work, median_ms, p95_ms, where, what in rows
+        ]
+
+    def add_kernels(self, records: Iterable[KernelRecord]) -> int:
+        """Store measurements of kernels, all or none; return how many."""
+        now = time.time()
+        rows = [
+            (
+                now,
+                r.kernel,
+                r.schedule,
+                r.rank,
+                r.mcpu,
+                r.threads,
+                r.machine,
+                r.versions,
+                json.dumps(asdict(r.facts)),
+                r.microseconds,
+            )
+            for r in records
+        ]
+        with self._open() as store:
+            store.executemany(f"INSERT INTO kernel VALUES (NULL{', ?' * 10})", rows)
+        return len(rows)
+
+    def kernels(self) -> list[KernelRecord]:
+        """Return what this machine has measured of kernels, the oldest first.
+
+        Rows whose facts are not those of today's rules are left out.
+        """
+        with self._open() as store:
+            rows = store.execute(
+                "SELECT kernel, schedule, rank, mcpu, threads, machine, versions, facts,"
+                " microseconds FROM kernel WHERE machine = ? ORDER BY id",
+                (machine(),),
+            ).fetchall()
+        known = {each.name for each in fields(Facts)}
+        return [
+            KernelRecord(
+                kernel=kernel,
+                schedule=schedule,
+                rank=rank,
+                mcpu=mcpu,
+                threads=threads,
+                machine=where,
+                versions=what,
+                facts=Facts(**facts),
+                microseconds=microseconds,
+            )
+            for kernel, schedule, rank, mcpu, threads, where, what, text, microseconds in rows
+            if (facts := json.loads(text)).keys() == known
         ]
 
     def accuracy(self, plan: str, evaluation: str) -> Accuracy | None:

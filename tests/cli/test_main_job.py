@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 PLAN_KEYS = {
@@ -20,6 +21,10 @@ PLAN_KEYS = {
     "chosen",
 }
 PACKAGE_KEYS = {"path", "target", "runtime", "backend", "bytes", "unzipped_bytes", "digest"}
+PHASES = {
+    *("plan", "passes", "import", "choose", "lower", "codegen", "link", "check"),
+    *("measure", "package"),
+}
 PASS_KEYS = {"name", "nodes_before", "nodes_after", "made", "declined", "seconds"}
 
 
@@ -85,7 +90,7 @@ def test_compile(compiled):
     assert document["passes"][-1]["nodes_after"] < document["passes"][0]["nodes_before"]
     assert document["latency_ms"] > 0
     assert document["max_abs_err"] < 1e-4
-    assert set(document["seconds"]) == {"plan", "passes", "compile", "measure", "package"}
+    assert set(document["seconds"]) == PHASES
     assert {each["backend"] for each in document["backends"]} == {"tvm", "ort"}
     for each in document["backends"]:
         assert each["kernels"]
@@ -98,6 +103,36 @@ def test_compile(compiled):
         "report.json",
         "serverless.yml",
     ]
+
+
+def test_effort(suture, tmp_path):
+    """Measured where asked for, and both reports say what was chosen and what lost."""
+    weights = onnx.numpy_helper.from_array(np.ones((8, 64), np.float32), "w")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "wide",
+        [value("x", 1, [5, 8])],
+        [value("y", 1, [5, 64])],
+        [weights],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    net = tmp_path / "wide.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), net)
+    for effort, by in ((0, "formula"), (2, "measured"), (3, "measured")):
+        out = tmp_path / str(effort)
+        document = suture(
+            *("compile", net, "-o", out, "--effort", effort, "--backend", "tvm", "--json")
+        ).json
+        (attempt,) = document["backends"]
+        (choice,) = attempt["choices"]
+        assert choice["by"] == by
+        assert choice["kernel"] in {kernel["name"] for kernel in attempt["kernels"]}
+        assert choice["schedule"] == choice["trials"][0]["schedule"]
+        timed = [trial["microseconds"] is not None for trial in choice["trials"]]
+        assert all(timed) if effort else not any(timed)
+        assert choice["schedule"] in (out / "report.html").read_text("utf-8")
+    assert "0<=x<=3" in suture("compile", net, "-o", "out", "--effort", "4", code=2).err
 
 
 def test_invoke(suture, compiled, digits, tmp_path):

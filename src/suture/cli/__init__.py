@@ -19,6 +19,8 @@ COMMANDS = {
     "plan": ("planning", "plan"),
     "compile": ("building", "compile_"),
     "invoke": ("building", "invoke"),
+    "tune": ("tuning", "tune_"),
+    "cost": ("tuning", "cost"),
     "learn": ("learning", "learn"),
     "passes": ("listing", "passes"),
     "targets": ("listing", "targets"),

@@ -13,6 +13,7 @@ import numpy as np
 from suture.cli.options import cache, records_of, request
 from suture.cli.output import Output, speaking
 from suture.codegen.budget import SizeSpeed
+from suture.codegen.choose.effort import Effort
 from suture.codegen.invoke import check_runs_here, read_model
 from suture.codegen.invoke import invoke as invoke_package
 from suture.codegen.request import arrays, file_event, random_event
@@ -25,6 +26,11 @@ from suture.errors import InvokeError, Location, ModelError, RequestError
 
 DEFAULT_TARGET = "lambda-x86_64"
 MOST_SHOWN = 20
+EFFORT = (
+    "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
+    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
+    "3 searches. Kernels are measured only where this machine runs the target's code."
+)
 
 
 @click.command("compile")
@@ -45,6 +51,13 @@ MOST_SHOWN = 20
     show_default=True,
     help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
 )
+@click.option(
+    "--effort",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    help=EFFORT,
+)
 @click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
 @request
 @cache
@@ -58,6 +71,7 @@ def compile_(
     backend: Which,
     passes: str,
     size_speed: SizeSpeed,
+    effort: Effort,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -66,7 +80,9 @@ def compile_(
 
     Example: suture compile examples/digits/task.toml -o out
     """
-    options = Options(cache=cache, passes=passes, backend=backend, size_speed=size_speed)
+    options = Options(
+        cache=cache, passes=passes, backend=backend, size_speed=size_speed, effort=effort
+    )
     records = records_of(cache)
     chosen = tuple(map(find_target, targets))
     with out.progress(total=9 if source.suffix == ".toml" else 5) as say:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,8 @@ import onnx_ir as ir
 from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
 from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
+from suture.codegen.choose.base import Choice
+from suture.codegen.choose.effort import Effort
 from suture.codegen.emulate import emulated
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Written, assemble, write_package
@@ -22,6 +24,7 @@ from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error
+from suture.driver.measurements import kernel_records
 from suture.errors import BackendError, Location, SutureError
 from suture.passes.base import PassContext
 from suture.passes.manager import PassManager, PassRecord
@@ -45,6 +48,7 @@ class Options:
         cache: Folder for what compilers keep between runs.
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
+        effort: How much time goes into choosing schedules.
     """
 
     cache: Path
@@ -52,6 +56,7 @@ class Options:
     backend: Which = "auto"
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
+    effort: Effort = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,7 @@ class Attempt:
         seconds: Time to compile.
         notes: What it decided, or why it does not hold the model.
         kernels: What runs, with times where they were measured.
+        choices: Why kernels have their schedules, by the kernels' names.
     """
 
     backend: str
@@ -76,6 +82,7 @@ class Attempt:
     seconds: float
     notes: tuple[str, ...]
     kernels: tuple[Kernel, ...] = ()
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +175,8 @@ def build(
             for attempt in attempts
             if attempt.median_ms is not None and attempt.p95_ms is not None
         )
+        for attempt in attempts:
+            records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
         package = assemble(
             trial.compiled[chosen],
@@ -187,7 +196,7 @@ def build(
         worst_pass_error=verifier.worst,
         seconds={
             "passes": rewritten - began,
-            "compile": compiled_at - rewritten,
+            **trial.phases(compiled_at - rewritten),
             "measure": measured_at - compiled_at,
             "package": done - measured_at,
         },
@@ -251,7 +260,10 @@ class _Trial:
 
     def compile(self, say: Say) -> None:
         """Compile with every backend asked for; raise where none holds the model."""
-        for backend in backends(self._options.cache, self._options.size_speed):
+        options = self._options
+        for backend in backends(
+            options.cache, size_speed=options.size_speed, effort=options.effort
+        ):
             if self._options.backend in ("auto", backend.name):
                 self._compile(backend)
                 state = "does not hold the model" if backend.name in self.failures else "done"
@@ -304,6 +316,14 @@ class _Trial:
             hint="replace the operator, or export the model again",
         )
 
+    def phases(self, whole: float) -> dict[str, float]:
+        """Return seconds by phase; what no backend accounts for is checking of answers."""
+        seconds: dict[str, float] = {}
+        for compiled in self.compiled.values():
+            for phase, spent in compiled.seconds.items():
+                seconds[phase] = seconds.get(phase, 0.0) + spent
+        return {**seconds, "check": whole - sum(seconds.values())}
+
     def attempt(self, name: str, timings: Timings) -> Attempt:
         """Return what is known of one backend."""
         if name in self.failures:
@@ -327,4 +347,5 @@ class _Trial:
             kernels=profile_kernels(compiled, self.runs[name], self._inputs)
             if timed
             else compiled.kernels,
+            choices=compiled.choices,
         )

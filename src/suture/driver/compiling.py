@@ -124,7 +124,7 @@ def compile_model(
     """
     began = time.perf_counter()
     model = load_model(path)
-    _bind(model, bind, path)
+    bind_sizes(model, bind, path)
     given = read_inputs(inputs, model) if inputs else None
     feed: Arrays = given or seeded_inputs(model, np.random.default_rng(SEED))
     expected = run_reference(model, feed)
@@ -192,7 +192,7 @@ def _fitting(
     return array
 
 
-def _bind(model: ir.Model, sizes: Mapping[str, int], path: Path) -> None:
+def bind_sizes(model: ir.Model, sizes: Mapping[str, int], path: Path) -> None:
     """Fix free dimensions, and raise where one is named that is not there."""
     free = free_symbols(model)
     unknown = [name for name in sizes if name not in free]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from suture import __version__
 from suture.codegen.archive import written_beside
 from suture.codegen.backend.base import Kernel
+from suture.codegen.choose.base import By, Choice, Trial
 from suture.codegen.render import render
 from suture.compiler.plan.choose import Weighed
 from suture.driver.building import Attempt, Built
@@ -20,6 +22,12 @@ from suture.passes.manager import PassRecord
 
 SHOWN_PLANS = 25
 SHOWN_KERNELS = 25
+SHOWN_RIVALS = 3
+WHY: Mapping[By, str] = {
+    "formula": "the first by formula",
+    "model": "the fastest by the cost model",
+    "measured": "the fastest as measured",
+}
 
 
 def plan_entry(weighed: Weighed) -> dict[str, Any]:
@@ -140,11 +148,41 @@ def _attempt_entry(attempt: Attempt) -> dict[str, Any]:
         "seconds": attempt.seconds,
         "notes": list(attempt.notes),
         "kernels": [_kernel_entry(kernel) for kernel in attempt.kernels],
+        "choices": [choice_entry(name, each) for name, each in attempt.choices.items()],
     }
 
 
 def _kernel_entry(kernel: Kernel) -> dict[str, Any]:
     return {"name": kernel.name, "op": kernel.op, "microseconds": kernel.microseconds}
+
+
+def choice_entry(kernel: str, choice: Choice) -> dict[str, Any]:
+    """Return why a kernel has its schedule, as JSON has it."""
+    return {
+        "kernel": kernel,
+        "schedule": choice.trials[0].schedule,
+        "by": choice.by,
+        "trials": [dataclasses.asdict(trial) for trial in choice.trials],
+        "notes": list(choice.notes),
+    }
+
+
+def choice_line(choice: Choice) -> str:
+    """Return why a kernel has its schedule, on a line for people."""
+    first, *rivals = choice.trials
+    rows = [f"{each.schedule}{_against(each, first)}" for each in rivals[:SHOWN_RIVALS]]
+    return "; ".join([WHY[choice.by], *rows, *choice.notes])
+
+
+def _against(rival: Trial, taken: Trial) -> str:
+    """Return how a rival compares, in percent of the taken one's time."""
+    for mine, theirs, what in (
+        (taken.microseconds, rival.microseconds, ""),
+        (taken.predicted_us, rival.predicted_us, " expected"),
+    ):
+        if mine and theirs:
+            return f" {100 * (theirs / mine - 1):+.0f} %{what}"
+    return ""
 
 
 def _profile_entry(done: Compilation) -> dict[str, Any] | None:
@@ -169,6 +207,10 @@ def _slowest(attempt: Attempt) -> Mapping[str, Any]:
         "backend": attempt.backend,
         "latency_ms": attempt.median_ms,
         "notes": attempt.notes,
+        "choices": [
+            (name, choice.trials[0].schedule, choice_line(choice))
+            for name, choice in attempt.choices.items()
+        ],
         "sum_us": sum(spent for _, spent in timed),
         "count": len(timed),
         "rows": [

@@ -1,0 +1,203 @@
+"""What the cost model is told of each rule's schedules."""
+
+from __future__ import annotations
+
+import math
+from functools import singledispatch
+from typing import Any
+
+from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
+from suture.codegen.schedule.conv import UNROLL, ConvShape, DirectConv, needs_padding
+from suture.codegen.schedule.depthwise import DepthwiseConv
+from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
+from suture.codegen.schedule.gemm import Gemm, GemmShape
+from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
+from suture.compiler.cost.features import FLOAT, Facts
+
+
+@singledispatch
+def facts_of(
+    schedule: Any, shape: Any, epilogue: Epilogue, processor: Processor
+) -> Facts | None:
+    """Return the raw numbers of a kernel, or None where nothing is known of the rule."""
+    return None
+
+
+@facts_of.register
+def _(
+    schedule: DirectConv, shape: ConvShape, epilogue: Epilogue, processor: Processor
+) -> Facts:
+    lanes = 1 if shape.plain else processor.lanes
+    seen = ceil_div(shape.channels // shape.groups, lanes) * lanes
+    taps, (tall, across) = math.prod(shape.kernel), shape.out
+    filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
+    runs = tall * ceil_div(across, schedule.rows)
+    depth = seen * taps
+    wide = schedule.columns // processor.lanes
+    reach = (schedule.rows - 1) * shape.strides[1] + shape.reach[1]
+    padded = math.prod(
+        (size - 1) * step + span
+        for size, step, span in zip(
+            (tall, ceil_div(across, schedule.rows) * schedule.rows),
+            shape.strides,
+            shape.reach,
+            strict=True,
+        )
+    )
+    copied = needs_padding(shape, schedule.rows)
+    return Facts(
+        rule=schedule.name,
+        needed=shape.channels // shape.groups * taps * shape.filters * tall * across,
+        done=depth * filters * runs * schedule.rows,
+        rows=schedule.rows,
+        wide=wide,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=shape.kernel[1] if shape.plain else UNROLL,
+        taps=taps,
+        stride=shape.strides[1],
+        tiles=runs * filters // schedule.columns,
+        run=runs,
+        image_bytes=FLOAT * shape.channels * shape.height * shape.width,
+        weight_bytes=FLOAT * filters * depth,
+        output_bytes=_written(filters * tall * across, epilogue),
+        copied_bytes=FLOAT * shape.channels * padded if copied else 0.0,
+        tile_image_bytes=FLOAT * seen * shape.kernel[0] * reach,
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
+    )
+
+
+@facts_of.register
+def _(
+    schedule: DepthwiseConv, shape: ConvShape, epilogue: Epilogue, processor: Processor
+) -> Facts:
+    channels = ceil_div(shape.channels, processor.lanes) * processor.lanes
+    taps, (tall, across) = math.prod(shape.kernel), shape.out
+    runs = tall * ceil_div(across, schedule.rows)
+    reach = (schedule.rows - 1) * shape.strides[1] + shape.reach[1]
+    copied = needs_padding(shape, schedule.rows)
+    image = FLOAT * channels * shape.height * shape.width
+    return Facts(
+        rule=schedule.name,
+        needed=taps * shape.channels * tall * across,
+        done=taps * channels * runs * schedule.rows,
+        rows=schedule.rows,
+        wide=1,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=taps,
+        unrolled=taps,
+        taps=taps,
+        stride=shape.strides[1],
+        tiles=runs * channels // processor.lanes,
+        run=runs,
+        image_bytes=image,
+        weight_bytes=FLOAT * taps * channels,
+        output_bytes=_written(channels * tall * across, epilogue),
+        copied_bytes=image if copied else 0.0,
+        tile_image_bytes=FLOAT * processor.lanes * shape.kernel[0] * reach,
+        tile_weight_bytes=FLOAT * processor.lanes * taps,
+    )
+
+
+@facts_of.register
+def _(schedule: Gemm, shape: GemmShape, epilogue: Epilogue, processor: Processor) -> Facts:
+    runs = ceil_div(shape.rows, schedule.rows)
+    columns = ceil_div(shape.columns, schedule.columns) * schedule.columns
+    copied = runs * schedule.rows > shape.rows
+    return Facts(
+        rule=schedule.name,
+        needed=shape.rows * shape.depth * shape.columns,
+        done=runs * schedule.rows * shape.depth * columns,
+        rows=schedule.rows,
+        wide=schedule.columns // processor.lanes,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=shape.depth,
+        unrolled=UNROLL if shape.depth % UNROLL == 0 else 1,
+        taps=1,
+        stride=1,
+        tiles=runs * columns // schedule.columns,
+        run=runs,
+        image_bytes=FLOAT * shape.rows * shape.depth,
+        weight_bytes=FLOAT * columns * shape.depth,
+        output_bytes=_written(shape.rows * shape.columns, epilogue),
+        copied_bytes=FLOAT * runs * schedule.rows * shape.depth if copied else 0.0,
+        tile_image_bytes=FLOAT * schedule.rows * shape.depth,
+        tile_weight_bytes=FLOAT * schedule.columns * shape.depth,
+    )
+
+
+@facts_of.register
+def _(
+    schedule: GatheredConv, shape: GatheredShape, epilogue: Epilogue, processor: Processor
+) -> Facts:
+    depth = shape.channels // shape.groups
+    runs = ceil_div(shape.pixels, schedule.rows)
+    segments = len(schedule.segments(shape))
+    filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
+    return Facts(
+        rule=schedule.name,
+        needed=depth * shape.filters * shape.pixels,
+        done=depth * segments * schedule.columns * runs * schedule.rows,
+        rows=schedule.rows,
+        wide=schedule.columns // processor.lanes,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=1,
+        taps=1,
+        stride=1,
+        tiles=runs * segments,
+        run=runs,
+        image_bytes=FLOAT * shape.channels * shape.pixels,
+        weight_bytes=FLOAT * depth * segments * schedule.columns,
+        output_bytes=_written(filters * shape.pixels, epilogue),
+        copied_bytes=0.0,
+        tile_image_bytes=FLOAT * depth * schedule.rows,
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
+    )
+
+
+@facts_of.register
+def _(
+    schedule: PointwiseConv, shape: PointwiseShape, epilogue: Epilogue, processor: Processor
+) -> Facts:
+    depth, filters = (
+        ceil_div(size, processor.lanes) * processor.lanes
+        for size in (shape.channels, shape.filters)
+    )
+    runs = ceil_div(shape.pixels, schedule.rows)
+    image = FLOAT * depth * shape.pixels
+    return Facts(
+        rule=schedule.name,
+        needed=shape.channels * shape.filters * shape.pixels,
+        done=depth * filters * runs * schedule.rows,
+        rows=schedule.rows,
+        wide=schedule.columns // processor.lanes,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=1,
+        taps=1,
+        stride=1,
+        tiles=runs * filters // schedule.columns,
+        run=min(runs, schedule.runs),
+        image_bytes=image,
+        weight_bytes=FLOAT * depth * filters,
+        output_bytes=_written(filters * shape.pixels, epilogue),
+        copied_bytes=image,
+        tile_image_bytes=FLOAT * depth * schedule.rows,
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
+    )
+
+
+def _written(elements: int, epilogue: Epilogue) -> float:
+    """Return the bytes that move with the result: written, and read of a residual."""
+    return FLOAT * elements * (2 if epilogue.residual else 1)
