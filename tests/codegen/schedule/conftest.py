@@ -6,6 +6,7 @@ import tvm
 
 from suture.codegen.aot import AotPlan, Call, Tensor
 from suture.codegen.backend.base import Slot
+from suture.codegen.budget import WeightBudget
 from suture.codegen.build import build
 from suture.codegen.emulate import EmulatedProgram, build_runner, find_emulator
 from suture.codegen.lower import Lowered
@@ -39,7 +40,7 @@ def run(zig_cache, tmp_path_factory):
     home = tmp_path_factory.mktemp("kernels")
 
     def run(kernel, arrays, out, target):
-        if "aarch64" in str(target.attrs["mtriple"]):
+        if "aarch64" in str(target.attrs.get("mtriple", "")):
             return emulate(kernel, arrays, out, home=home, cache=zig_cache)
         kernels = {"one": kernel, "two": shared(kernel, 2, least_us=0)}
         named = {name: each.with_attr("global_symbol", name) for name, each in kernels.items()}
@@ -73,7 +74,10 @@ def emulate(kernel, arrays, out, *, home, cache):
         weights=b"",
     )
     lowered = Lowered(
-        module=tvm.IRModule({"main": kernel}), target=tvm_target(target), inputs=()
+        module=tvm.IRModule({"main": kernel}),
+        target=tvm_target(target),
+        inputs=(),
+        budget=WeightBudget(direct_bytes=0, limit=0, chosen={}, nbytes=0),
     )
     runner = home / "runner"
     if not runner.exists():

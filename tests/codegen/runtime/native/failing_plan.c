@@ -33,7 +33,11 @@ static int kernel(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny
   return __TVMBackendParallelLaunch(task, NULL, 0);
 }
 
-const struct Call plan_calls[] = {{kernel, NULL, 0}};
+static Kernel *const kernels[] = {kernel};
+const struct KernelSet plan_sets[] = {{"any", CPU_X86_64, kernels},
+                                      {"any", CPU_GENERIC, kernels}};
+const uint32_t plan_num_sets = 2;
+const struct Call plan_calls[] = {{0, NULL, 0}};
 const uint32_t plan_num_calls = 1;
 
 int main(void) {
