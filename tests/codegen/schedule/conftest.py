@@ -61,7 +61,7 @@ def emulate(kernel, arrays, out, *, home, cache):
     """Run a kernel for arm64 as a program of one call."""
     target = lambda_arm64()
     inputs = tuple(
-        Tensor(space="input", buffer=position, shape=array.shape, dtype="float32")
+        Tensor(space="input", buffer=position, shape=array.shape, dtype=str(array.dtype))
         for position, array in enumerate(arrays)
     )
     output = Tensor(space="output", shape=tuple(out), dtype="float32")
@@ -84,7 +84,7 @@ def emulate(kernel, arrays, out, *, home, cache):
         build_runner(target, workdir=home, cache=cache)
     program = EmulatedProgram(
         build(lowered, plan, target, workdir=home / "kernel", cache=cache),
-        tuple(Slot(str(place), array.shape, "float32") for place, array in enumerate(arrays)),
+        tuple(Slot(str(n), array.shape, str(array.dtype)) for n, array in enumerate(arrays)),
         (Slot("out", tuple(out), "float32"),),
         emulator=find_emulator(target),
         runner=runner,
