@@ -12,6 +12,8 @@ from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
+from suture.codegen.schedule.winograd import Winograd
+from suture.codegen.schedule.winograd_transforms import TRANSFORMS
 from suture.compiler.cost.features import FLOAT, Facts
 
 
@@ -198,6 +200,40 @@ def _(
         weight_bytes=FLOAT * depth * filters,
         output_bytes=_written(filters * shape.pixels, epilogue),
         copied_bytes=image,
+        tile_image_bytes=FLOAT * depth * schedule.rows,
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
+    )
+
+
+@facts_of.register
+def _(schedule: Winograd, shape: ConvShape, epilogue: Epilogue, processor: Processor) -> Facts:
+    tall, across = shape.out
+    outputs, lanes = schedule.outputs, processor.lanes
+    reads = TRANSFORMS[outputs].reads ** 2
+    depth = ceil_div(shape.channels, lanes) * lanes
+    filters = ceil_div(shape.filters, schedule.columns) * schedule.columns
+    patches = ceil_div(tall, outputs) * ceil_div(across, outputs)
+    runs = ceil_div(patches, schedule.rows)
+    return Facts(
+        rule=schedule.name,
+        needed=shape.channels * math.prod(shape.kernel) * shape.filters * tall * across,
+        done=runs * schedule.rows * reads * depth * filters,
+        rows=schedule.rows,
+        wide=schedule.columns // lanes,
+        images=schedule.rows,
+        lanes=lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=lanes,
+        taps=reads,
+        stride=outputs,
+        crossing=False,
+        tiles=reads * runs * filters // schedule.columns,
+        run=ceil_div(schedule.block, schedule.rows),
+        image_bytes=FLOAT * depth * shape.height * shape.width,
+        weight_bytes=float(schedule.packed_bytes(shape, processor)),
+        output_bytes=_written(filters * tall * across, epilogue),
+        copied_bytes=FLOAT * reads * patches * depth,
         tile_image_bytes=FLOAT * depth * schedule.rows,
         tile_weight_bytes=FLOAT * depth * schedule.columns,
     )

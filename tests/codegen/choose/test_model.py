@@ -83,6 +83,18 @@ def test_rules_and_vectors_that_were_not_learned_go_by_formula(by_model, sums, a
         assert choice.notes == (f"the cost model has not learned {name} for this processor",)
 
 
+def test_between_rules_that_it_cannot_compare_the_formula_decides(by_model, sums):
+    Sum, _ = sums  # noqa: N806
+    known = gemm(48)
+    mixed = replace(known, schedules=(*known.schedules[:5], Sum(), *known.schedules[5:]))
+    choice = by_model.choose(mixed)
+    assert choice.schedule == by_model.choose(known).schedule
+    assert choice.notes == ("the cost model has not learned sum for this processor",)
+    assert by_model.rank(mixed)[-1] == Sum()
+    ahead = replace(known, schedules=(Sum(), *known.schedules))
+    assert by_model.rank(ahead) == ahead.schedules
+
+
 def test_the_model_that_ships_knows_the_rules_and_is_no_worse_than_a_guess():
     shipped = cost_model(None)
     assert {"direct-conv", "depthwise-conv", "gemm"} <= set(shipped.rules)
