@@ -12,6 +12,8 @@ from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
+from suture.codegen.schedule.winograd import Winograd
+from suture.codegen.schedule.winograd_transforms import TRANSFORMS
 from suture.compiler.cost.features import FLOAT, Facts
 
 
@@ -58,6 +60,7 @@ def _(
         unrolled=shape.kernel[1] if shape.plain else UNROLL,
         taps=taps,
         stride=shape.strides[1],
+        crossing=False,
         tiles=runs * filters // schedule.columns,
         run=runs,
         image_bytes=FLOAT * shape.channels * shape.height * shape.width,
@@ -92,6 +95,7 @@ def _(
         unrolled=taps,
         taps=taps,
         stride=shape.strides[1],
+        crossing=False,
         tiles=runs * channels // processor.lanes,
         run=runs,
         image_bytes=image,
@@ -121,6 +125,7 @@ def _(schedule: Gemm, shape: GemmShape, epilogue: Epilogue, processor: Processor
         unrolled=UNROLL if shape.depth % UNROLL == 0 else 1,
         taps=1,
         stride=1,
+        crossing=False,
         tiles=runs * columns // schedule.columns,
         run=runs,
         image_bytes=FLOAT * shape.rows * shape.depth,
@@ -153,6 +158,7 @@ def _(
         unrolled=1,
         taps=1,
         stride=1,
+        crossing=False,
         tiles=runs * segments,
         run=runs,
         image_bytes=FLOAT * shape.channels * shape.pixels,
@@ -187,12 +193,47 @@ def _(
         unrolled=1,
         taps=1,
         stride=1,
+        crossing=False,
         tiles=runs * filters // schedule.columns,
         run=min(runs, schedule.runs),
         image_bytes=image,
         weight_bytes=FLOAT * depth * filters,
         output_bytes=_written(filters * shape.pixels, epilogue),
         copied_bytes=image,
+        tile_image_bytes=FLOAT * depth * schedule.rows,
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
+    )
+
+
+@facts_of.register
+def _(schedule: Winograd, shape: ConvShape, epilogue: Epilogue, processor: Processor) -> Facts:
+    tall, across = shape.out
+    outputs, lanes = schedule.outputs, processor.lanes
+    reads = TRANSFORMS[outputs].reads ** 2
+    depth = ceil_div(shape.channels, lanes) * lanes
+    filters = ceil_div(shape.filters, schedule.columns) * schedule.columns
+    patches = ceil_div(tall, outputs) * ceil_div(across, outputs)
+    runs = ceil_div(patches, schedule.rows)
+    return Facts(
+        rule=schedule.name,
+        needed=shape.channels * math.prod(shape.kernel) * shape.filters * tall * across,
+        done=runs * schedule.rows * reads * depth * filters,
+        rows=schedule.rows,
+        wide=schedule.columns // lanes,
+        images=schedule.rows,
+        lanes=lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=lanes,
+        taps=reads,
+        stride=outputs,
+        crossing=False,
+        tiles=reads * runs * filters // schedule.columns,
+        run=ceil_div(schedule.block, schedule.rows),
+        image_bytes=FLOAT * depth * shape.height * shape.width,
+        weight_bytes=float(schedule.packed_bytes(shape, processor)),
+        output_bytes=_written(filters * tall * across, epilogue),
+        copied_bytes=FLOAT * reads * patches * depth,
         tile_image_bytes=FLOAT * depth * schedule.rows,
         tile_weight_bytes=FLOAT * depth * schedule.columns,
     )

@@ -85,7 +85,7 @@ class BySearch:
             return unmeasured
         rng = np.random.default_rng(self.seed)
         race = Race(Bench(question, self.target, self.alone), self.ranking.rank(question))
-        race.enter(race.waiting[:BATCH])
+        race.enter(race.waiting[: min(BATCH, self.trials)])
         race.enter(race.firsts_of_rules())
         while race.waiting and race.entered < self.trials:
             race.enter(self._next(race, rng)[: self.trials - race.entered])

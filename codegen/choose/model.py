@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from suture.codegen.choose.base import (
-    BY_FORMULA,
     Choice,
     Question,
     Schedule,
@@ -35,40 +34,50 @@ class ByModel:
     model: KernelModel
 
     def rank(self, question: Question) -> tuple[Schedule, ...]:
-        """Return the schedules by expected time, the fastest first."""
+        """Return the schedules by expected time, the fastest first.
+
+        Where the model does not know all rules, the formula says which rule goes first, and
+        the model orders that rule's schedules, if it knows it.
+        """
         expected = self._expected(question)
-        if expected is None:
-            return question.schedules
         first = question.schedules[0]
         handicap = {each: time * (1 + MARGIN) for each, time in expected.items()}
-        handicap[first] = expected[first]
-        return tuple(sorted(question.schedules, key=lambda each: handicap[each]))
+        if first in handicap:
+            handicap[first] = expected[first]
+        known = sorted(handicap, key=lambda each: handicap[each])
+        return (*known, *(each for each in question.schedules if each not in expected))
 
     def choose(self, question: Question) -> Choice:
         """Return the schedule of the least expected time."""
         expected = self._expected(question)
-        if expected is None:
-            choice = BY_FORMULA.choose(question)
-            if len(question.schedules) < 2:
-                return choice
-            rules = ", ".join(sorted({each.name for each in question.schedules}))
-            note = f"the cost model has not learned {rules} for this processor"
-            return replace(choice, notes=(*choice.notes, note))
-        known = expected
+        unknown = sorted({each.name for each in question.schedules if each not in expected})
+        notes = []
+        if unknown and len(question.schedules) > 1:
+            told = ", ".join(unknown)
+            notes.append(f"the cost model has not learned {told} for this processor")
 
         def trial(schedule: Schedule) -> Trial:
-            return Trial(schedule=spec_of(schedule), predicted_us=known[schedule])
+            return Trial(schedule=spec_of(schedule), predicted_us=expected.get(schedule))
 
-        return first_to_build(question, self.rank(question), by="model", trial=trial)
+        return first_to_build(
+            question,
+            self.rank(question),
+            by="model" if expected else "formula",
+            trial=trial,
+            notes=notes,
+        )
 
-    def _expected(self, question: Question) -> dict[Schedule, float] | None:
-        """Return the microseconds of each schedule, or None where one is not known."""
-        facts = [each for each in map(question.facts, question.schedules) if each is not None]
-        known = len(facts) == len(question.schedules) and all(map(self.model.knows, facts))
-        if not known or not facts:
-            return None
-        times = map(float, self.model.predict(facts))
-        return dict(zip(question.schedules, times, strict=True))
+    def _expected(self, question: Question) -> dict[Schedule, float]:
+        """Return the microseconds of the schedules that can be compared."""
+        facts = {each: question.facts(each) for each in question.schedules}
+        known = {each: fact for each, fact in facts.items() if fact and self.model.knows(fact)}
+        if len(known) < len(facts):
+            rule = question.schedules[0].name
+            known = {each: fact for each, fact in known.items() if each.name == rule}
+        if not known:
+            return {}
+        times = map(float, self.model.predict(list(known.values())))
+        return dict(zip(known, times, strict=True))
 
 
 def cost_model(learned: Path | None) -> KernelModel:

@@ -39,6 +39,7 @@ class Facts:
         unrolled: Of these, those in one turn of the innermost loop.
         taps: Places of the image that one sum reads for each channel.
         stride: Pixels between neighbouring rows of a tile.
+        crossing: Whether neighbouring rows of a tile may lie in different rows of the image.
         tiles: How many tiles there are.
         run: Tiles that read the same weights, one after the other.
         image_bytes: Size of what is read besides the weights.
@@ -61,6 +62,7 @@ class Facts:
     unrolled: int
     taps: int
     stride: int
+    crossing: bool
     tiles: int
     run: int
     image_bytes: float
@@ -102,6 +104,7 @@ class Features:
     unrolled: float
     taps: float
     stride: float
+    crossing: float
     step_code: float
     epilogue: float
     tile_image_l1: float
@@ -152,6 +155,7 @@ def features(facts: Facts) -> Features:
         unrolled=f.unrolled,
         taps=f.taps,
         stride=f.stride,
+        crossing=f.crossing,
         step_code=_log(f.unrolled * (sums + f.wide)),
         epilogue=1 / f.depth,
         tile_image_l1=_log(f.tile_image_bytes / L1_BYTES),

@@ -21,6 +21,7 @@ def facts(*, rows, wide, needed=1e6, rule="gemm", lanes=8):
         unrolled=4,
         taps=1,
         stride=1,
+        crossing=False,
         tiles=runs,
         run=runs,
         image_bytes=4 * runs * rows * depth,
