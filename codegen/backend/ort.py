@@ -45,12 +45,7 @@ class OrtBackend:
         """
         library = find_library(target)
         workdir.mkdir(parents=True, exist_ok=True)
-        weight_bytes = sum(
-            value.const_value.nbytes
-            for value in model.graph.initializers.values()
-            if value.const_value is not None
-        )
-        written = write_model(model, workdir, weight_bytes)
+        written = write_model(model, workdir)
         try:
             open_session(workdir / MODEL, threads=1)
         except BackendError as error:
@@ -59,7 +54,7 @@ class OrtBackend:
             backend=self.name,
             files={**written, LIBRARY: library},
             arena_bytes=None,
-            weight_bytes=weight_bytes,
+            weight_bytes=weight_bytes(model),
             kernels=tuple(
                 Kernel(name=node.name or str(node.outputs[0].name), op=node.op_type)
                 for node in model.graph
@@ -116,10 +111,16 @@ class OrtProgram:
         )
 
 
-def write_model(model: ir.Model, workdir: Path, weight_bytes: int) -> dict[str, Path]:
+def weight_bytes(model: ir.Model) -> int:
+    """Return the size of a model's constants."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def write_model(model: ir.Model, workdir: Path) -> dict[str, Path]:
     """Write a model as one file, or as two where protobuf's limit asks for it."""
     path = workdir / MODEL
-    if weight_bytes > SINGLE_FILE_BYTES:
+    if weight_bytes(model) > SINGLE_FILE_BYTES:
         ir.save(model.clone(), path, external_data=DATA)
         return {MODEL: path, DATA: workdir / DATA}
     path.write_bytes(model_bytes(ir.external_data.load_to_model(model.clone())))

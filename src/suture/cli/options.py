@@ -7,6 +7,10 @@ from pathlib import Path
 import click
 
 from suture.compiler.cost.records import Records
+from suture.errors import Location, ModelError, RequestError
+
+DEFAULT_TARGET = "lambda-x86_64"
+"""Of a model without a task."""
 
 cache = click.option(
     "--cache",
@@ -23,6 +27,38 @@ request = click.option(
     type=click.Path(path_type=Path),
     help="A request: an image, text, or a .npy or .npz file.",
 )
+
+bind = click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+
+
+def unbound(texts: tuple[str, ...]) -> None:
+    """Refuse sizes that are given beside a task."""
+    if texts:
+        raise RequestError("a task binds its own input", at=Location("--bind"))
+
+
+def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
+    """Read ``DIMENSION=SIZE``."""
+    sizes = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise RequestError(
+                "a size is written DIMENSION=SIZE",
+                at=Location("--bind", text),
+                hint="for example: --bind batch=1",
+            )
+        sizes[name] = int(size)
+    return sizes
+
+
+def neither(source: Path, command: str) -> ModelError:
+    """Return the error of a source that is neither a task nor a model."""
+    return ModelError(
+        "neither a task.toml nor a model.onnx",
+        at=Location(str(source)),
+        hint=f"suture {command} --help shows an example",
+    )
 
 
 def records_of(cache_folder: Path) -> Records:

@@ -155,7 +155,7 @@ def build(
         else "passes: none"
     )
     with tempfile.TemporaryDirectory(prefix="suture-build-") as folder:
-        trial = _Trial(model, inputs, expected, target, Path(folder), options)
+        trial = Trial(model, inputs, expected, target, Path(folder), options)
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = measure(trial.runs, inputs, rounds=options.rounds)
@@ -232,8 +232,22 @@ def decide(
     return second, f"the faster one: {told}"
 
 
-class _Trial:
-    """What the backends make of one model."""
+class Trial:
+    """What the backends make of one model.
+
+    Args:
+        model: The model, rewritten by the passes.
+        inputs: A request, as arrays by input name.
+        expected: What the model must answer to it.
+        target: Where it will run.
+        folder: Folder for what the backends build.
+        options: What the user asked for.
+
+    Attributes:
+        compiled: What each backend that holds the model made of it.
+        runs: The same, ready to run.
+        failures: Why the others do not hold it.
+    """
 
     def __init__(
         self,
