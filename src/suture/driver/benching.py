@@ -25,7 +25,7 @@ from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_refe
 from suture.driver.building import Options, Say, Trial, decide
 from suture.driver.compiling import expected_answer, open_model
 from suture.driver.planning import plan_task
-from suture.errors import Location, RequestError
+from suture.errors import BackendError, Location, RequestError
 from suture.passes.base import PassContext
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
@@ -185,7 +185,7 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
         _on_processors(target.threads),
     ):
         folder = Path(name)
-        rival = _load_peer(peer, model, folder, target.threads)
+        rival = _load_peer(peer, subject, folder, target.threads)
         assert_equal(subject.expected, rival(inputs), what=peer)
         say(f"peer: {peer} holds the model")
         context = PassContext(target=target, profile=subject.profile)
@@ -209,12 +209,16 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
     )
 
 
-def _load_peer(peer: Peer, model: ir.Model, folder: Path, threads: int) -> Run:
+def _load_peer(peer: Peer, subject: Subject, folder: Path, threads: int) -> Run:
     """Return a model in a peer, as a user would load it."""
-    path = write_model(model, folder)[MODEL]
-    if peer == "openvino":
-        return OpenVinoProgram(path, threads)
-    return OrtProgram(path, threads, spin=True)
+    path = write_model(subject.model, folder)[MODEL]
+    try:
+        if peer == "openvino":
+            return OpenVinoProgram(path, threads)
+        return OrtProgram(path, threads, spin=True)
+    except BackendError as error:
+        hint = error.hint or "compare with another peer: --against"
+        raise BackendError(error.message, at=Location(subject.name), hint=hint) from error
 
 
 @contextmanager
