@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,20 +96,32 @@ class OrtProgram:
 
     def trace(self, inputs: Mapping[str, Array], *, rounds: int) -> tuple[Kernel, ...]:
         """Run a few times with ONNX Runtime's profiler on; return its nodes with medians."""
-        times: dict[tuple[str, str], list[float]] = {}
         with tempfile.TemporaryDirectory(prefix="suture-trace-") as folder:
             session = open_session(self._path, threads=self._threads, trace=Path(folder) / "t")
             for _ in range(rounds):
                 session.run(self._names, dict(inputs))
-            events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                name = event["name"].removesuffix("_kernel_time")
-                times.setdefault((name, event["args"]["op_name"]), []).append(event["dur"])
+            runs = read_trace(Path(session.end_profiling()))
+        times: dict[tuple[str, str], list[float]] = {}
+        for kernel in chain.from_iterable(runs):
+            times.setdefault((kernel.name, kernel.op), []).append(kernel.microseconds or 0.0)
         return tuple(
             Kernel(name=name, op=op, microseconds=float(statistics.median(spent)))
             for (name, op), spent in times.items()
         )
+
+
+def read_trace(path: Path) -> tuple[tuple[Kernel, ...], ...]:
+    """Return the kernels of each run that ONNX Runtime's profiler saw, with their times."""
+    runs: list[tuple[Kernel, ...]] = []
+    kernels: list[Kernel] = []
+    for event in json.loads(path.read_text("utf-8")):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name, op = event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]
+            kernels.append(Kernel(name=name, op=op, microseconds=float(event["dur"])))
+        elif event["name"] == "model_run":
+            runs.append(tuple(kernels))
+            kernels = []
+    return tuple(runs)
 
 
 def weight_bytes(model: ir.Model) -> int:
