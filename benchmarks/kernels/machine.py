@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from suture.codegen.schedule.base import processor_of
+from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 
 SOURCE = Path(__file__).with_name("machine.c")
@@ -79,18 +77,10 @@ def _seconds(run: Callable[[int], None]) -> float:
 
 
 def _build(target: Target, vector_bytes: int, folder: Path) -> Path:
-    library = folder / "machine.so"
-    command = [
-        *(sys.executable, "-m", "ziglang", "cc", "-target", target.triple),
+    flags = [
         f"-mcpu={target.mcpu.replace('-', '_')}",
         *("-O3", "-ffp-contract=fast", "-fno-builtin", "-shared", "-fPIC"),
-        *(f"-DVECTOR_BYTES={vector_bytes}", str(SOURCE), "-o", str(library)),
+        f"-DVECTOR_BYTES={vector_bytes}",
     ]
-    cache = str(folder / "zig")
-    environment = {
-        "PATH": os.defpath,
-        "ZIG_GLOBAL_CACHE_DIR": cache,
-        "ZIG_LOCAL_CACHE_DIR": cache,
-    }
-    subprocess.run(command, env=environment, check=True)
-    return library
+    arguments = [*flags, str(SOURCE)]
+    return compile_c(arguments, "machine.so", target, workdir=folder, cache=folder / "zig")

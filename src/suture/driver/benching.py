@@ -171,11 +171,18 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
         say: Told of each stage.
 
     Raises:
-        RequestError: This process may not use as many processors as there are threads.
+        RequestError: This process may not use as many processors as there are threads, or the
+            target is of another architecture.
         BackendError: The peer is not installed or does not take the model, or no backend
             holds it.
         VerifyError: One of them answers something else.
     """
+    if not target.runs_here:
+        raise RequestError(
+            f"this machine cannot time programs for {target.arch}",
+            at=Location(target.name),
+            hint="give a target of this machine's architecture with --target",
+        )
     if contest.threads is not None:
         target = target.with_threads(contest.threads)
     peer, options, inputs = contest.peer, contest.options, subject.inputs
@@ -193,7 +200,7 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
         trial = Trial(model, inputs, subject.expected, target, folder, options)
         trial.compile(say)
         timings = measure(trial.runs, inputs, rounds=options.rounds)
-        backend, reason = decide(timings, trial.failures, options.backend)
+        backend, reason = decide(timings, trial.failures, options.backend, target)
         say(f"backend: {backend}, {reason}")
         ours = trial.runs[backend]
         error = max_abs_error(subject.expected, ours(inputs))
