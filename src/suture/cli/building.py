@@ -14,10 +14,12 @@ from suture.cli.options import (
     DEFAULT_TARGET,
     bind,
     cache,
+    effort,
     neither,
     read_sizes,
     records_of,
     request,
+    size_speed,
     unbound,
 )
 from suture.cli.output import Output, speaking
@@ -34,11 +36,6 @@ from suture.driver.report import compile_document, write_report
 from suture.errors import InvokeError, Location
 
 MOST_SHOWN = 20
-EFFORT = (
-    "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
-    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
-    "3 searches. Kernels are measured only where this machine runs the target's code."
-)
 
 
 @click.command("compile")
@@ -52,20 +49,8 @@ EFFORT = (
 @click.option(
     "--passes", default="exact", show_default=True, help="A pipeline's text or name."
 )
-@click.option(
-    "--size-speed",
-    type=click.Choice(["size", "balanced", "speed"]),
-    default="balanced",
-    show_default=True,
-    help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
-)
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 3),
-    default=0,
-    show_default=True,
-    help=EFFORT,
-)
+@size_speed
+@effort
 @bind
 @request
 @cache

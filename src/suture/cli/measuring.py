@@ -11,13 +11,17 @@ from suture.cli.options import (
     DEFAULT_TARGET,
     bind,
     cache,
+    effort,
     neither,
     read_sizes,
     records_of,
     request,
+    size_speed,
     unbound,
 )
 from suture.cli.output import Output, speaking
+from suture.codegen.budget import SizeSpeed
+from suture.codegen.choose.effort import Effort
 from suture.compiler.target import find_target
 from suture.compiler.task import read_task
 from suture.driver.benching import Contest, Peer, bench_model, bench_task
@@ -49,6 +53,8 @@ NAMES = {"ort": "ONNX Runtime", "openvino": "OpenVINO"}
     help="How long to time pairs of runs; 7 of them at least, 101 at most.",
 )
 @click.option("--target", help="In place of the task's first.")
+@size_speed
+@effort
 @bind
 @request
 @cache
@@ -60,6 +66,8 @@ def bench(
     against: Peer,
     seconds: float,
     target: str | None,
+    size_speed: SizeSpeed,
+    effort: Effort,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -71,9 +79,8 @@ def bench(
 
     Example: suture bench net.onnx --threads 2 --against openvino
     """
-    contest = Contest(
-        peer=against, threads=threads, seconds=seconds, options=Options(cache=cache)
-    )
+    options = Options(cache=cache, effort=effort, size_speed=size_speed)
+    contest = Contest(peer=against, threads=threads, seconds=seconds, options=options)
     chosen = find_target(target) if target else None
     with out.progress(total=8 if source.suffix == ".toml" else 4) as say:
         if source.suffix == ".toml":

@@ -11,6 +11,11 @@ from suture.errors import Location, ModelError, RequestError
 
 DEFAULT_TARGET = "lambda-x86_64"
 """Of a model without a task."""
+EFFORT = (
+    "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
+    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
+    "3 searches. Kernels are measured only where this machine runs the target's code."
+)
 
 cache = click.option(
     "--cache",
@@ -29,6 +34,22 @@ request = click.option(
 )
 
 bind = click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+
+size_speed = click.option(
+    "--size-speed",
+    type=click.Choice(["size", "balanced", "speed"]),
+    default="balanced",
+    show_default=True,
+    help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
+)
+
+effort = click.option(
+    "--effort",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    help=EFFORT,
+)
 
 
 def unbound(texts: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-
 from suture.cli.options import DEFAULT_TARGET, bind, cache, read_sizes, records_of
 from suture.cli.output import Output, speaking
 from suture.codegen.choose.model import MODEL
