@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from suture.codegen.backend.base import Array, Compiled, Kernel, Run
+
+FEWEST_ROUNDS, MOST_ROUNDS = 7, 101
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,41 @@ def measure(
             if turn >= 0:
                 times[name].append(spent)
     return Timings({name: tuple(spent) for name, spent in times.items()})
+
+
+def measure_for(
+    seconds: float, runs: Mapping[str, Run], inputs: Mapping[str, Array]
+) -> Timings:
+    """Measure as many rounds as fit into a time, within bounds that make a fair median.
+
+    Args:
+        seconds: How long to measure.
+        runs: Programs that take the same inputs, by name.
+        inputs: Arrays by input name.
+    """
+    once = measure(runs, inputs, rounds=1, warmup=1)
+    spent_ms = sum(sum(times) for times in once.rounds_ms.values())
+    rounds = int(np.clip(seconds * 1e3 / spent_ms, FEWEST_ROUNDS, MOST_ROUNDS))
+    return measure(runs, inputs, rounds=rounds)
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Stay on as many processors as there are threads, the last of those allowed.
+
+    Threads that begin in the block stay there as well.
+
+    Raises:
+        ValueError: This process may not use as many.
+    """
+    allowed = os.sched_getaffinity(0)
+    if not 1 <= threads <= len(allowed):
+        raise ValueError(f"{threads} of {len(allowed)} processors")
+    os.sched_setaffinity(0, sorted(allowed)[-threads:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def profile_kernels(

@@ -10,6 +10,8 @@ from suture.compiler.discovery import discover, load
 from suture.errors import PluginError
 
 GROUP = "suture.targets"
+VCPU_MB = 1769
+"""Memory that buys one whole processor on Lambda (AWS docs)."""
 Provider = Literal["aws_lambda", "local"]
 
 
@@ -38,7 +40,7 @@ class Target:
     mcpu: str
     triple: str
     also: tuple[str, ...] = ()
-    memory_mb: int = 1769
+    memory_mb: int = VCPU_MB
     zip_limit_bytes: int = 50 * 2**20
     unzipped_limit_bytes: int = 250 * 2**20
     usd_per_gb_second: float = 0.0000166667
@@ -46,8 +48,8 @@ class Target:
 
     @property
     def threads(self) -> int:
-        """Whole processors the memory size buys; on Lambda 1,769 MB is one (AWS docs)."""
-        return max(1, self.memory_mb // 1769)
+        """Whole processors the memory size buys."""
+        return max(1, self.memory_mb // VCPU_MB)
 
     @property
     def runs_here(self) -> bool:
@@ -62,6 +64,10 @@ class Target:
     def with_memory(self, memory_mb: int) -> Target:
         """Return this target with another memory size."""
         return replace(self, memory_mb=memory_mb)
+
+    def with_threads(self, threads: int) -> Target:
+        """Return this target with the memory that buys so many processors."""
+        return self.with_memory(VCPU_MB * threads)
 
 
 def lambda_x86_64() -> Target:

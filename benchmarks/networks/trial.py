@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +24,7 @@ from suture.codegen.backend.base import Compiled, Run
 from suture.codegen.backend.openvino import OpenVinoProgram
 from suture.codegen.backend.ort import MODEL, OrtProgram, write_model
 from suture.codegen.backend.tvm import TvmBackend
-from suture.codegen.measure import Timings, measure
+from suture.codegen.measure import Timings, measure, measure_for, pinned
 from suture.compiler.model import save_model
 from suture.compiler.target import Target, find_target
 from suture.compiler.verify import assert_equal, seeded_inputs
@@ -33,8 +33,6 @@ from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 
 PEERS = ("ort", "openvino")
-VCPU_MB = 1769
-"""Memory that buys one processor on Lambda."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ class Settings:
     @property
     def target(self) -> Target:
         """What TVM compiles for."""
-        target = find_target("lambda-x86_64").with_memory(VCPU_MB * self.threads)
+        target = find_target("lambda-x86_64").with_threads(self.threads)
         return replace(target, mcpu=self.mcpu)
 
 
@@ -139,8 +137,7 @@ def compile_network(name: str, settings: Settings, folder: Path) -> Made:
     """Write the network as the peers read it, and compile it with TVM."""
     os.nice(19)
     model = build(name, settings.face)
-    weights = (value.const_value for value in model.graph.initializers.values())
-    write_model(model, folder, sum(weight.nbytes for weight in weights if weight is not None))
+    write_model(model, folder)
     model_bytes = sum(path.stat().st_size for path in folder.glob(f"{MODEL}*"))
     began = time.perf_counter()
     note, compiled = "", None
@@ -174,12 +171,9 @@ def time_network(
             except VerifyError as problem:
                 notes.append(f"wrong answer: {problem}")
                 del runs["tvm"]
-        rounds = settings.rounds
-        if rounds is None:
-            once = measure(runs, inputs, rounds=1, warmup=1)
-            spent_ms = sum(sum(times) for times in once.rounds_ms.values())
-            rounds = int(np.clip(settings.seconds * 1e3 / spent_ms, 7, 101))
-        return measure(runs, inputs, rounds=rounds), error, tuple(notes)
+        if settings.rounds is None:
+            return measure_for(settings.seconds, runs, inputs), error, tuple(notes)
+        return measure(runs, inputs, rounds=settings.rounds), error, tuple(notes)
 
 
 def weigh_network(
@@ -238,14 +232,12 @@ def _status(key: str) -> int:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Stay on as many processors as there are threads, the last of those allowed."""
-    allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, allowed[-settings.threads :])
-    if settings.lock is None:
-        yield
-        return
-    with settings.lock.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Stay on as many processors as there are threads, and hold the lock if there is one."""
+    with ExitStack() as stack:
+        stack.enter_context(pinned(settings.threads))
+        if settings.lock is not None:
+            lock = stack.enter_context(settings.lock.open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,12 +46,7 @@ class OrtBackend:
         """
         library = find_library(target)
         workdir.mkdir(parents=True, exist_ok=True)
-        weight_bytes = sum(
-            value.const_value.nbytes
-            for value in model.graph.initializers.values()
-            if value.const_value is not None
-        )
-        written = write_model(model, workdir, weight_bytes)
+        written = write_model(model, workdir)
         try:
             open_session(workdir / MODEL, threads=1)
         except BackendError as error:
@@ -59,7 +55,7 @@ class OrtBackend:
             backend=self.name,
             files={**written, LIBRARY: library},
             arena_bytes=None,
-            weight_bytes=weight_bytes,
+            weight_bytes=weight_bytes(model),
             kernels=tuple(
                 Kernel(name=node.name or str(node.outputs[0].name), op=node.op_type)
                 for node in model.graph
@@ -100,26 +96,44 @@ class OrtProgram:
 
     def trace(self, inputs: Mapping[str, Array], *, rounds: int) -> tuple[Kernel, ...]:
         """Run a few times with ONNX Runtime's profiler on; return its nodes with medians."""
-        times: dict[tuple[str, str], list[float]] = {}
         with tempfile.TemporaryDirectory(prefix="suture-trace-") as folder:
             session = open_session(self._path, threads=self._threads, trace=Path(folder) / "t")
             for _ in range(rounds):
                 session.run(self._names, dict(inputs))
-            events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                name = event["name"].removesuffix("_kernel_time")
-                times.setdefault((name, event["args"]["op_name"]), []).append(event["dur"])
+            runs = read_trace(Path(session.end_profiling()))
+        times: dict[tuple[str, str], list[float]] = {}
+        for kernel in chain.from_iterable(runs):
+            times.setdefault((kernel.name, kernel.op), []).append(kernel.microseconds or 0.0)
         return tuple(
             Kernel(name=name, op=op, microseconds=float(statistics.median(spent)))
             for (name, op), spent in times.items()
         )
 
 
-def write_model(model: ir.Model, workdir: Path, weight_bytes: int) -> dict[str, Path]:
+def read_trace(path: Path) -> tuple[tuple[Kernel, ...], ...]:
+    """Return the kernels of each run that ONNX Runtime's profiler saw, with their times."""
+    runs: list[tuple[Kernel, ...]] = []
+    kernels: list[Kernel] = []
+    for event in json.loads(path.read_text("utf-8")):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name, op = event["name"].removesuffix("_kernel_time"), event["args"]["op_name"]
+            kernels.append(Kernel(name=name, op=op, microseconds=float(event["dur"])))
+        elif event["name"] == "model_run":
+            runs.append(tuple(kernels))
+            kernels = []
+    return tuple(runs)
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Return the size of a model's constants."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def write_model(model: ir.Model, workdir: Path) -> dict[str, Path]:
     """Write a model as one file, or as two where protobuf's limit asks for it."""
     path = workdir / MODEL
-    if weight_bytes > SINGLE_FILE_BYTES:
+    if weight_bytes(model) > SINGLE_FILE_BYTES:
         ir.save(model.clone(), path, external_data=DATA)
         return {MODEL: path, DATA: workdir / DATA}
     path.write_bytes(model_bytes(ir.external_data.load_to_model(model.clone())))

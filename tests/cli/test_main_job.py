@@ -95,6 +95,10 @@ def test_compile(compiled):
     for each in document["backends"]:
         assert each["kernels"]
         assert all(kernel["microseconds"] >= 0 for kernel in each["kernels"])
+    ours, theirs = document["backends"]
+    assert 0 < ours["arena_bytes"] + ours["weight_bytes"] < ours["peak_rss_bytes"]
+    assert theirs["arena_bytes"] is None
+    assert 2**20 < ours["peak_rss_bytes"] < theirs["peak_rss_bytes"]
     assert document["reason"]
     assert json.loads((out / "report.json").read_text()) == document
     assert sorted(path.name for path in out.iterdir()) == [

@@ -1,8 +1,18 @@
+import os
+
 import numpy as np
 import pytest
 
 from suture.codegen.backend.ort import OrtBackend
-from suture.codegen.measure import Timings, measure, profile_kernels
+from suture.codegen.measure import (
+    FEWEST_ROUNDS,
+    MOST_ROUNDS,
+    Timings,
+    measure,
+    measure_for,
+    pinned,
+    profile_kernels,
+)
 
 
 def test_programs_take_turns():
@@ -25,6 +35,22 @@ def test_medians_and_ratios():
 def test_at_least_one_round():
     with pytest.raises(ValueError, match="at least 1"):
         measure({}, {}, rounds=0)
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0, FEWEST_ROUNDS), (1e9, MOST_ROUNDS)])
+def test_as_many_rounds_as_are_fair(seconds, rounds):
+    timings = measure_for(seconds, {"a": lambda _: {}, "b": lambda _: {}}, {})
+    assert {len(times) for times in timings.rounds_ms.values()} == {rounds}
+
+
+def test_pinned_to_the_last_processors():
+    before = os.sched_getaffinity(0)
+    with pinned(1):
+        assert os.sched_getaffinity(0) == {max(before)}
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(ValueError, match="processors"), pinned(len(before) + 1):
+        pass
+    assert os.sched_getaffinity(0) == before
 
 
 def test_kernels_of_a_compiled_program_are_timed(

@@ -54,6 +54,7 @@ def test_the_page_is_whole_and_self_contained(page):
     wanted = {"The request", "The plan", "Every plan, weighed", "Passes", "Packages"}
     assert wanted <= set(found.headings)
     assert "Backends and kernels" in found.headings
+    assert "MB at most in a process that runs the package" in page.read_text("utf-8")
 
 
 def test_the_document_beside_it(page, compilation):

@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("planning", "plan"),
     "compile": ("building", "compile_"),
     "invoke": ("building", "invoke"),
+    "bench": ("measuring", "bench"),
     "tune": ("tuning", "tune_"),
     "cost": ("tuning", "cost"),
     "learn": ("learning", "learn"),

@@ -10,7 +10,18 @@ from typing import Any
 import click
 import numpy as np
 
-from suture.cli.options import cache, records_of, request
+from suture.cli.options import (
+    DEFAULT_TARGET,
+    bind,
+    cache,
+    effort,
+    neither,
+    read_sizes,
+    records_of,
+    request,
+    size_speed,
+    unbound,
+)
 from suture.cli.output import Output, speaking
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
@@ -22,15 +33,9 @@ from suture.compiler.task import read_task
 from suture.driver.building import Attempt, Options, Which
 from suture.driver.compiling import compile_model, compile_task
 from suture.driver.report import compile_document, write_report
-from suture.errors import InvokeError, Location, ModelError, RequestError
+from suture.errors import InvokeError, Location
 
-DEFAULT_TARGET = "lambda-x86_64"
 MOST_SHOWN = 20
-EFFORT = (
-    "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
-    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
-    "3 searches. Kernels are measured only where this machine runs the target's code."
-)
 
 
 @click.command("compile")
@@ -44,21 +49,9 @@ EFFORT = (
 @click.option(
     "--passes", default="exact", show_default=True, help="A pipeline's text or name."
 )
-@click.option(
-    "--size-speed",
-    type=click.Choice(["size", "balanced", "speed"]),
-    default="balanced",
-    show_default=True,
-    help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
-)
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 3),
-    default=0,
-    show_default=True,
-    help=EFFORT,
-)
-@click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+@size_speed
+@effort
+@bind
 @request
 @cache
 @speaking
@@ -87,8 +80,7 @@ def compile_(
     chosen = tuple(map(find_target, targets))
     with out.progress(total=9 if source.suffix == ".toml" else 5) as say:
         if source.suffix == ".toml":
-            if bind:
-                raise RequestError("a task binds its own input", at=Location("--bind"))
+            unbound(bind)
             task = read_task(source)
             if chosen:
                 task = dataclasses.replace(task, targets=chosen)
@@ -108,11 +100,7 @@ def compile_(
                 say=say,
             )
         else:
-            raise ModelError(
-                "neither a task.toml nor a model.onnx",
-                at=Location(str(source)),
-                hint="suture compile --help shows an example",
-            )
+            raise neither(source, "compile")
         document = compile_document(done)
         pages = write_report(done, folder)
 
@@ -138,21 +126,6 @@ def _answers(shipped: Attempt) -> str:
         return shipped.notes[0]
     spent = "not timed" if shipped.median_ms is None else f"{shipped.median_ms:.3f} ms"
     return f"{spent}, largest difference from the reference {shipped.max_abs_err:.1e}"
-
-
-def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
-    """Read ``DIMENSION=SIZE``."""
-    sizes = {}
-    for text in texts:
-        name, _, size = text.partition("=")
-        if not name or not size.isdigit() or int(size) < 1:
-            raise RequestError(
-                "a size is written DIMENSION=SIZE",
-                at=Location("--bind", text),
-                hint="for example: --bind batch=1",
-            )
-        sizes[name] = int(size)
-    return sizes
 
 
 @click.command()

@@ -7,6 +7,15 @@ from pathlib import Path
 import click
 
 from suture.compiler.cost.records import Records
+from suture.errors import Location, ModelError, RequestError
+
+DEFAULT_TARGET = "lambda-x86_64"
+"""Of a model without a task."""
+EFFORT = (
+    "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
+    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
+    "3 searches. Kernels are measured only where this machine runs the target's code."
+)
 
 cache = click.option(
     "--cache",
@@ -23,6 +32,54 @@ request = click.option(
     type=click.Path(path_type=Path),
     help="A request: an image, text, or a .npy or .npz file.",
 )
+
+bind = click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+
+size_speed = click.option(
+    "--size-speed",
+    type=click.Choice(["size", "balanced", "speed"]),
+    default="balanced",
+    show_default=True,
+    help="Whether weights may grow for faster kernels: not at all, up to 1.2 times, freely.",
+)
+
+effort = click.option(
+    "--effort",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    help=EFFORT,
+)
+
+
+def unbound(texts: tuple[str, ...]) -> None:
+    """Refuse sizes that are given beside a task."""
+    if texts:
+        raise RequestError("a task binds its own input", at=Location("--bind"))
+
+
+def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
+    """Read ``DIMENSION=SIZE``."""
+    sizes = {}
+    for text in texts:
+        name, _, size = text.partition("=")
+        if not name or not size.isdigit() or int(size) < 1:
+            raise RequestError(
+                "a size is written DIMENSION=SIZE",
+                at=Location("--bind", text),
+                hint="for example: --bind batch=1",
+            )
+        sizes[name] = int(size)
+    return sizes
+
+
+def neither(source: Path, command: str) -> ModelError:
+    """Return the error of a source that is neither a task nor a model."""
+    return ModelError(
+        "neither a task.toml nor a model.onnx",
+        at=Location(str(source)),
+        hint=f"suture {command} --help shows an example",
+    )
 
 
 def records_of(cache_folder: Path) -> Records:

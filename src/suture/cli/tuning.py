@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from suture.cli.building import DEFAULT_TARGET, read_sizes
-from suture.cli.options import cache, records_of
+from suture.cli.options import DEFAULT_TARGET, bind, cache, read_sizes, records_of
 from suture.cli.output import Output, speaking
 from suture.codegen.choose.model import MODEL
 from suture.compiler.cost.evaluate import Quality
@@ -33,7 +32,7 @@ from suture.errors import Location, RequestError
     help="Where to measure.",
 )
 @click.option("--target", default=DEFAULT_TARGET, show_default=True)
-@click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+@bind
 @cache
 @speaking
 def tune_(

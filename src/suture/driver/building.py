@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,8 @@ from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
 from suture.codegen.emulate import emulated
 from suture.codegen.measure import Timings, measure, profile_kernels
-from suture.codegen.package import Identity, Written, assemble, write_package
+from suture.codegen.package import Identity, Package, Written, assemble, write_package
+from suture.codegen.weigh import peak_rss_bytes
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
@@ -73,6 +74,10 @@ class Attempt:
         notes: What it decided, or why it does not hold the model.
         kernels: What runs, with times where they were measured.
         choices: Why kernels have their schedules, by the kernels' names.
+        arena_bytes: Memory for activations, or None where the runtime decides.
+        weight_bytes: Bytes of the constants.
+        peak_rss_bytes: Greatest resident memory of a process that runs the package, or None
+            where it was not run.
     """
 
     backend: str
@@ -83,6 +88,9 @@ class Attempt:
     notes: tuple[str, ...]
     kernels: tuple[Kernel, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    arena_bytes: int | None = None
+    weight_bytes: int | None = None
+    peak_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +163,16 @@ def build(
         else "passes: none"
     )
     with tempfile.TemporaryDirectory(prefix="suture-build-") as folder:
-        trial = _Trial(model, inputs, expected, target, Path(folder), options)
+        trial = Trial(model, inputs, expected, target, Path(folder), options)
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = measure(trial.runs, inputs, rounds=options.rounds)
         chosen, reason = decide(timings, trial.failures, options.backend, target)
         say(f"backend: {chosen}, {reason}")
-        attempts = tuple(trial.attempt(name, timings) for name in trial.tried)
+        attempts = tuple(
+            replace(trial.attempt(name, timings), peak_rss_bytes=trial.weigh(name, identity))
+            for name in trial.tried
+        )
         records.add_latencies(
             LatencyRecord(
                 subject=identity.version,
@@ -178,14 +189,7 @@ def build(
         for attempt in attempts:
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
-        package = assemble(
-            trial.compiled[chosen],
-            model,
-            identity,
-            target,
-            examples={name: array.shape for name, array in inputs.items()},
-        )
-        written = write_package(package, out)
+        written = write_package(trial.package(chosen, identity), out)
     say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
     return Built(
@@ -232,8 +236,22 @@ def decide(
     return second, f"the faster one: {told}"
 
 
-class _Trial:
-    """What the backends make of one model."""
+class Trial:
+    """What the backends make of one model.
+
+    Args:
+        model: The model, rewritten by the passes.
+        inputs: A request, as arrays by input name.
+        expected: What the model must answer to it.
+        target: Where it will run.
+        folder: Folder for what the backends build.
+        options: What the user asked for.
+
+    Attributes:
+        compiled: What each backend that holds the model made of it.
+        runs: The same, ready to run.
+        failures: Why the others do not hold it.
+    """
 
     def __init__(
         self,
@@ -324,6 +342,26 @@ class _Trial:
                 seconds[phase] = seconds.get(phase, 0.0) + spent
         return {**seconds, "check": whole - sum(seconds.values())}
 
+    def package(self, name: str, identity: Identity) -> Package:
+        """Return the package of a backend that holds the model."""
+        return assemble(
+            self.compiled[name],
+            self._model,
+            identity,
+            self._target,
+            examples={name: array.shape for name, array in self._inputs.items()},
+        )
+
+    def weigh(self, name: str, identity: Identity) -> int | None:
+        """Return the peak memory of a backend's package, or None where it does not run here.
+
+        Decoders of images are left out: the request is arrays already.
+        """
+        if name not in self.runs:
+            return None
+        package = self.package(name, replace(identity, entry=None))
+        return peak_rss_bytes(package, self._inputs)
+
     def attempt(self, name: str, timings: Timings) -> Attempt:
         """Return what is known of one backend."""
         if name in self.failures:
@@ -348,4 +386,6 @@ class _Trial:
             if timed
             else compiled.kernels,
             choices=compiled.choices,
+            arena_bytes=compiled.arena_bytes,
+            weight_bytes=compiled.weight_bytes,
         )

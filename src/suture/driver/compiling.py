@@ -71,8 +71,7 @@ def compile_task(
     planned = plan_task(task, request, records=records, say=say)
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
-    executor = Executor(planned.components, planned.entry, [planned.sample])
-    expected = {OUTPUT: executor.run(plan)[0]}
+    expected = expected_answer(planned)
     seconds = {"plan": time.perf_counter() - began}
     built = []
     for target in task.targets:
@@ -123,10 +122,7 @@ def compile_model(
         say: Told of each stage.
     """
     began = time.perf_counter()
-    model = load_model(path)
-    bind_sizes(model, bind, path)
-    given = read_inputs(inputs, model) if inputs else None
-    feed: Arrays = given or seeded_inputs(model, np.random.default_rng(SEED))
+    model, feed = open_model(path, bind=bind, inputs=inputs)
     expected = run_reference(model, feed)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
@@ -147,6 +143,28 @@ def compile_model(
         for target in targets
     ]
     return _finish(name, None, built, seconds, out)
+
+
+def expected_answer(planned: Planned) -> Arrays:
+    """Return what the chosen plan's components answer, one after the other, to the sample."""
+    executor = Executor(planned.components, planned.entry, [planned.sample])
+    return {OUTPUT: executor.run(planned.chosen.estimate.plan)[0]}
+
+
+def open_model(
+    path: Path, *, bind: Mapping[str, int], inputs: Path | None
+) -> tuple[ir.Model, Arrays]:
+    """Return a model with sizes bound, and inputs for it: a file's, or else seeded numbers.
+
+    Raises:
+        ModelError: There is no such file, it is no model, or a size names no free dimension.
+        RequestError: The inputs do not fit.
+    """
+    model = load_model(path)
+    bind_sizes(model, bind, path)
+    if inputs is not None:
+        return model, read_inputs(inputs, model)
+    return model, seeded_inputs(model, np.random.default_rng(SEED))
 
 
 def check_limits(built: Built, limits: Limits, task: str) -> None:

@@ -146,6 +146,9 @@ def _attempt_entry(attempt: Attempt) -> dict[str, Any]:
         "latency_p95_ms": attempt.p95_ms,
         "max_abs_err": attempt.max_abs_err,
         "seconds": attempt.seconds,
+        "arena_bytes": attempt.arena_bytes,
+        "weight_bytes": attempt.weight_bytes,
+        "peak_rss_bytes": attempt.peak_rss_bytes,
         "notes": list(attempt.notes),
         "kernels": [_kernel_entry(kernel) for kernel in attempt.kernels],
         "choices": [choice_entry(name, each) for name, each in attempt.choices.items()],
@@ -198,6 +201,16 @@ def _profile_entry(done: Compilation) -> dict[str, Any] | None:
     }
 
 
+def memory_line(attempt: Attempt) -> str:
+    """Return what is known of a backend's memory, for people."""
+    parts = (
+        ("{:.1f} MB at most in a process that runs the package", attempt.peak_rss_bytes),
+        ("{:.1f} MB of weights", attempt.weight_bytes),
+        ("{:.1f} MB for activations", attempt.arena_bytes),
+    )
+    return ", ".join(form.format(size / 1e6) for form, size in parts if size is not None)
+
+
 def _slowest(attempt: Attempt) -> Mapping[str, Any]:
     """Return a backend's kernels, the slowest first, each with its share of the slowest."""
     timed = [(k, k.microseconds) for k in attempt.kernels if k.microseconds is not None]
@@ -206,6 +219,7 @@ def _slowest(attempt: Attempt) -> Mapping[str, Any]:
     return {
         "backend": attempt.backend,
         "latency_ms": attempt.median_ms,
+        "memory": memory_line(attempt),
         "notes": attempt.notes,
         "choices": [
             (name, choice.trials[0].schedule, choice_line(choice))
