@@ -7,11 +7,12 @@ from functools import singledispatch
 from typing import Any
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
-from suture.codegen.schedule.conv import UNROLL, ConvShape, DirectConv, needs_padding
+from suture.codegen.schedule.conv import UNROLL, ConvShape, DirectConv, copies_image
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
+from suture.codegen.schedule.transposed import TransposedConv, TransposedShape
 from suture.codegen.schedule.winograd import Winograd
 from suture.codegen.schedule.winograd_transforms import TRANSFORMS
 from suture.compiler.cost.features import FLOAT, Facts
@@ -32,21 +33,19 @@ def _(
     lanes = 1 if shape.plain else processor.lanes
     seen = ceil_div(shape.channels // shape.groups, lanes) * lanes
     taps, (tall, across) = math.prod(shape.kernel), shape.out
-    filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
-    runs = tall * ceil_div(across, schedule.rows)
+    filters = ceil_div(shape.filters, schedule.columns) * schedule.columns
+    runs = ceil_div(shape.pixels, schedule.rows)
     depth = seen * taps
     wide = schedule.columns // processor.lanes
     reach = (schedule.rows - 1) * shape.strides[1] + shape.reach[1]
-    padded = math.prod(
-        (size - 1) * step + span
-        for size, step, span in zip(
-            (tall, ceil_div(across, schedule.rows) * schedule.rows),
-            shape.strides,
-            shape.reach,
-            strict=True,
+    padded = (
+        shape.pixels
+        if taps == 1
+        else math.prod(
+            (size - 1) * step + span
+            for size, step, span in zip(shape.out, shape.strides, shape.reach, strict=True)
         )
     )
-    copied = needs_padding(shape, schedule.rows)
     return Facts(
         rule=schedule.name,
         needed=shape.channels // shape.groups * taps * shape.filters * tall * across,
@@ -66,7 +65,7 @@ def _(
         image_bytes=FLOAT * shape.channels * shape.height * shape.width,
         weight_bytes=FLOAT * filters * depth,
         output_bytes=_written(filters * tall * across, epilogue),
-        copied_bytes=FLOAT * shape.channels * padded if copied else 0.0,
+        copied_bytes=FLOAT * shape.channels * padded if copies_image(shape) else 0.0,
         tile_image_bytes=FLOAT * seen * shape.kernel[0] * reach,
         tile_weight_bytes=FLOAT * depth * schedule.columns,
     )
@@ -80,7 +79,6 @@ def _(
     taps, (tall, across) = math.prod(shape.kernel), shape.out
     runs = tall * ceil_div(across, schedule.rows)
     reach = (schedule.rows - 1) * shape.strides[1] + shape.reach[1]
-    copied = needs_padding(shape, schedule.rows)
     image = FLOAT * channels * shape.height * shape.width
     return Facts(
         rule=schedule.name,
@@ -101,9 +99,50 @@ def _(
         image_bytes=image,
         weight_bytes=FLOAT * taps * channels,
         output_bytes=_written(channels * tall * across, epilogue),
-        copied_bytes=image if copied else 0.0,
+        copied_bytes=0.0,
         tile_image_bytes=FLOAT * processor.lanes * shape.kernel[0] * reach,
         tile_weight_bytes=FLOAT * processor.lanes * taps,
+    )
+
+
+@facts_of.register
+def _(
+    schedule: TransposedConv,
+    shape: TransposedShape,
+    epilogue: Epilogue,
+    processor: Processor,
+) -> Facts:
+    seen, filters = (
+        ceil_div(size, part) * part
+        for size, part in (
+            (shape.channels, processor.lanes),
+            (shape.filters, schedule.columns),
+        )
+    )
+    taps, pixels = math.prod(shape.taps), math.prod(shape.grid)
+    runs, depth = ceil_div(pixels, schedule.rows), seen * taps
+    image = FLOAT * seen * shape.height * shape.width
+    return Facts(
+        rule=schedule.name,
+        needed=shape.channels * math.prod(shape.kernel) * shape.filters * pixels,
+        done=shape.phases * depth * filters * runs * schedule.rows,
+        rows=schedule.rows,
+        wide=schedule.columns // processor.lanes,
+        images=schedule.rows,
+        lanes=processor.lanes,
+        registers=processor.registers,
+        depth=depth,
+        unrolled=UNROLL,
+        taps=taps,
+        stride=1,
+        tiles=shape.phases * runs * filters // schedule.columns,
+        run=runs,
+        image_bytes=image,
+        weight_bytes=FLOAT * shape.phases * filters * depth,
+        output_bytes=_written(filters * math.prod(shape.out), epilogue),
+        copied_bytes=image if any(shape.before) else 0.0,
+        tile_image_bytes=FLOAT * seen * shape.taps[0] * (schedule.rows + shape.before[1]),
+        tile_weight_bytes=FLOAT * depth * schedule.columns,
     )
 
 

@@ -88,9 +88,6 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     lanes = processor.lanes
     plain = not depthwise and dims(x)[1] <= PLAIN_CHANNELS and x not in emitter.twins
     shape = read_shape(dims(x), weights.shape, attributes, plain=plain)
-    out = shape.out
-    if shape.pointwise and not depthwise:
-        shape = shape.flattened()
     epilogue = read_epilogue(attributes, bias, residual)
     schedule = emitter.choose(
         DepthwiseConv.space(shape, processor)
@@ -103,15 +100,10 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     blocks = ceil_div(shape.filters, lanes)
     source = x if shape.plain else emitter.twin(x)
     arguments = [source, relax.const(schedule.pack(weights, shape, processor))]
-    if not shape.plain:
-        arguments[0] = emitter.reshaped(
-            source, (ceil_div(shape.channels, lanes), shape.height, shape.width, lanes)
-        )
     if bias is not None:
         arguments.append(relax.const(padded(numbers(bias).reshape(-1), blocks * lanes)))
     if residual is not None:
-        twin = emitter.twin(residual)
-        arguments.append(emitter.reshaped(twin, (blocks, *shape.out, lanes)))
+        arguments.append(emitter.twin(residual))
     made = emitter.call(
         schedule,
         (shape, epilogue),
@@ -119,7 +111,7 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
         arguments,
         (blocks, *shape.out, lanes),
     )
-    return emitter.plain(emitter.reshaped(made, (blocks, *out, lanes)), weights.shape[0])
+    return emitter.plain(made, weights.shape[0])
 
 
 def _ragged_conv(emitter: Emitter, operator: Operator) -> Any:

@@ -11,10 +11,16 @@ import onnx_ir as ir
 from suture.codegen.groups.affine import match_affine
 from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
 from suture.codegen.groups.conv import match_conv
+from suture.codegen.groups.conv_transpose import match_conv_transpose
 from suture.codegen.groups.gemm import match_gemm
 from suture.codegen.groups.shuffle import absorb_shuffles
 
-MATCHERS: tuple[Match, ...] = (match_affine, match_conv, match_gemm)
+MATCHERS: tuple[Match, ...] = (
+    match_affine,
+    match_conv,
+    match_conv_transpose,
+    match_gemm,
+)
 """In the order in which they are asked; the first that answers wins."""
 
 

@@ -3,7 +3,9 @@
 Activations are ``(channels / lanes, height, width, lanes)``, weights are packed so that a
 tile of filters is contiguous for each input channel and tap. A tile of ``rows`` output pixels
 by ``columns`` filters stays in registers until its sums are complete
-(after Georganas et al., SC 2018).
+(after Georganas et al., SC 2018). Output pixels are counted through the whole image, so that
+a tile may begin in one row and end in the next: nothing is wasted where a row is no whole
+number of tiles.
 """
 
 from __future__ import annotations
@@ -77,20 +79,14 @@ class ConvShape:
         )
 
     @property
-    def pointwise(self) -> bool:
-        """Whether the image may be taken as one long row of pixels."""
-        return self.kernel == self.strides == (1, 1) and not any(self.pads) and not self.plain
+    def pixels(self) -> int:
+        """Output pixels."""
+        return self.out[0] * self.out[1]
 
-    def flattened(self) -> ConvShape:
-        """Return a pointwise convolution over one long row."""
-        return ConvShape(
-            channels=self.channels,
-            height=1,
-            width=self.height * self.width,
-            filters=self.filters,
-            kernel=(1, 1),
-            groups=self.groups,
-        )
+    @property
+    def dense(self) -> bool:
+        """Whether each output pixel sees only the input pixel at its own place."""
+        return self.kernel == self.strides == (1, 1) and not any(self.pads)
 
 
 def holds_groups(channels: int, filters: int, groups: int, processor: Processor) -> bool:
@@ -104,8 +100,8 @@ class DirectConv:
     """A tile of accumulators.
 
     Attributes:
-        rows: Output pixels of a tile, along a row of the image.
-        columns: Filters of a tile, a multiple of the lanes that divides the padded filters.
+        rows: Output pixels of a tile, counted through the whole image.
+        columns: Filters of a tile, a multiple of the lanes.
     """
 
     name: ClassVar[str] = "direct-conv"
@@ -114,34 +110,43 @@ class DirectConv:
 
     @classmethod
     def space(cls, shape: ConvShape, processor: Processor) -> tuple[DirectConv, ...]:
-        """Return every legal tile, the most promising first by formula."""
-        pixels = shape.out[1]
-        padded = ceil_div(shape.filters, processor.lanes) * processor.lanes // shape.groups
-        costs = {}
-        for wide in range(1, MOST_WIDE + 1):
-            if padded % (wide * processor.lanes):
-                continue
-            for rows in range(1, min(MOST_ROWS, pixels) + 1):
-                best = efficiency(rows, wide, processor)
-                if best:
-                    waste = ceil_div(pixels, rows) * rows / pixels
-                    costs[cls(rows, wide * processor.lanes)] = waste / best
-        return tuple(sorted(costs, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
+        """Return every legal tile, the most promising first by formula.
+
+        A tile of filters may reach beyond the last one, but not into another group.
+        """
+        blocks = ceil_div(shape.filters, processor.lanes)
+        tiles = [
+            cls(rows, wide * processor.lanes)
+            for wide in range(1, min(MOST_WIDE, blocks) + 1)
+            if shape.groups == 1 or blocks // shape.groups % wide == 0
+            for rows in range(1, min(MOST_ROWS, shape.pixels) + 1)
+            if efficiency(rows, wide, processor)
+        ]
+        costs = {tile: tile.busy_cycles(shape, processor) for tile in tiles}
+        return tuple(sorted(tiles, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
 
     def cycles(self, shape: ConvShape, processor: Processor) -> float:
         """Return about how many cycles the kernel takes on one core, weights being cold."""
-        deep = 1 if shape.plain else processor.lanes
-        seen = ceil_div(shape.channels // shape.groups, deep) * deep
-        pixels = shape.out[0] * ceil_div(shape.out[1], self.rows) * self.rows
-        steps = pixels * ceil_div(shape.filters, processor.lanes) * seen
-        steps *= math.prod(shape.kernel)
-        reached = efficiency(self.rows, self.columns // processor.lanes, processor)
-        return max(steps / 2 / reached, self.packed_bytes(shape, processor) / BYTES_A_CYCLE)
+        return max(
+            self.busy_cycles(shape, processor),
+            self.packed_bytes(shape, processor) / BYTES_A_CYCLE,
+        )
+
+    def busy_cycles(self, shape: ConvShape, processor: Processor) -> float:
+        """Return about how many cycles the tiles take on one core."""
+        tiles = ceil_div(shape.pixels, self.rows) * ceil_div(shape.filters, self.columns)
+        return tiles * tile_cycles(
+            self.rows,
+            self.columns // processor.lanes,
+            processor,
+            steps=shape.channels // shape.groups * math.prod(shape.kernel),
+            crosses=shape.out[1] % self.rows != 0 and not shape.dense,
+        )
 
     def packed_bytes(self, shape: ConvShape, processor: Processor) -> int:
         """Return the size of the packed weights."""
         lanes = 1 if shape.plain else processor.lanes
-        filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
+        filters = ceil_div(shape.filters, self.columns) * self.columns
         channels = ceil_div(shape.channels // shape.groups, lanes) * lanes
         return 4 * filters * channels * math.prod(shape.kernel)
 
@@ -150,7 +155,7 @@ class DirectConv:
     ) -> npt.NDArray[np.float32]:
         """Return weights ``(filters, channels / groups, kh, kw)`` as the kernel reads them."""
         lanes = 1 if shape.plain else processor.lanes
-        filters = ceil_div(shape.filters, processor.lanes) * processor.lanes
+        filters = ceil_div(shape.filters, self.columns) * self.columns
         channels = ceil_div(shape.channels // shape.groups, lanes) * lanes
         whole = np.zeros((filters, channels, *shape.kernel), np.float32)
         whole[: shape.filters, : shape.channels // shape.groups] = weights
@@ -171,107 +176,175 @@ class DirectConv:
         lanes = processor.lanes
         deep = 1 if shape.plain else lanes
         blocks = ceil_div(shape.channels, deep)
-        (out_h, out_w), (kh, kw) = shape.out, shape.kernel
+        seen = blocks // shape.groups
         filter_blocks = ceil_div(shape.filters, lanes)
-        wide = ceil_div(out_w, self.rows) * self.rows
+        tiles = ceil_div(filter_blocks * lanes, self.columns)
         given = (
             (1, shape.channels, shape.height, shape.width)
             if shape.plain
             else (blocks, shape.height, shape.width, lanes)
         )
         image = te.placeholder(given, name="image")
-        seen = blocks // shape.groups
-        tiles = (filter_blocks * lanes // self.columns, seen, kh, kw, deep, self.columns)
-        weights = te.placeholder(tiles, name="weights")
-        read = padded_image(image, shape, wide, blocks, deep)
-        c = te.reduce_axis((0, seen), "c")
-        tiles_of_group = tiles[0] // shape.groups
-        y, x = te.reduce_axis((0, kh), "y"), te.reduce_axis((0, kw), "x")
-        d = te.reduce_axis((0, deep), "d")
-        (down, across), (dy, dx) = shape.strides, shape.dilations
-        sums = te.compute(
-            (tiles[0], out_h, wide, self.columns),
-            lambda o, i, j, v: te.sum(
-                read(
-                    o // tiles_of_group * seen + c,
-                    i * down + y * dy,
-                    j * across + x * dx,
-                    d,
-                )
-                * weights[o, c, y, x, d, v],
+        weights = te.placeholder(
+            (tiles, seen, *shape.kernel, deep, self.columns), name="weights"
+        )
+        read = _taps(image, shape, blocks, deep)
+        c, d = te.reduce_axis((0, seen), "c"), te.reduce_axis((0, deep), "d")
+        y = te.reduce_axis((0, shape.kernel[0]), "y")
+        x = te.reduce_axis((0, shape.kernel[1]), "x")
+        covered = ceil_div(shape.pixels, self.rows) * self.rows
+
+        def product(o: Any, p: Any, v: Any) -> Any:
+            # The last tile repeats the last pixel rather than read beyond the image.
+            pixel = p if covered == shape.pixels else te.min(p, shape.pixels - 1)
+            group = o // (tiles // shape.groups)
+            return te.sum(
+                read(group * seen + c, pixel, y, x, d) * weights[o, c, y, x, d, v],
                 axis=[c, y, x, d],
-            ),
-            name="sums",
-        )
+            )
+
+        sums = te.compute((tiles, covered, self.columns), product, name="sums")
+        width = shape.out[1]
         extra, bias, residual = epilogue.tensors(
-            (filter_blocks * lanes,), (filter_blocks, out_h, out_w, lanes)
+            (filter_blocks * lanes,), (filter_blocks, *shape.out, lanes)
         )
 
-        def finish(o: Any, i: Any, j: Any, v: Any) -> Any:
+        def finish(o: Any, p: Any, v: Any) -> Any:
             at = o * lanes + v
-            value = sums[at // self.columns, i, j, at % self.columns]
-            return epilogue.apply(value, lambda: bias(at), lambda: residual(o, i, j, v))
+            value = sums[at // self.columns, p, at % self.columns]
+            return epilogue.apply(
+                value, lambda: bias(at), lambda: residual(o, p // width, p % width, v)
+            )
 
-        result = te.compute((filter_blocks, out_h, out_w, lanes), finish, name="result")
+        result = te.compute((filter_blocks, shape.pixels, lanes), finish, name="result")
         return te.create_prim_func([image, weights, *extra, result])
 
     def _schedule(self, schedule: Any, shape: ConvShape, processor: Processor) -> None:
-        sums, result = schedule.get_sblock("sums"), schedule.get_sblock("result")
-        o, i, j, v = schedule.get_loops(result)
+        result = schedule.get_sblock("result")
+        o, p, v = schedule.get_loops(result)
         tile, within = schedule.split(o, [None, self.columns // processor.lanes])
-        run, pixel = schedule.split(j, [None, self.rows])
-        schedule.reorder(tile, i, run, pixel, within, v)
-        schedule.compute_at(sums, run, preserve_unit_loops=True)
-        schedule.set_scope(sums, 0, "local")
-        o, i, j, v, c, y, x, d = schedule.get_loops(sums)[3:]
-        wide, lane = schedule.split(v, [None, processor.lanes])
-        if shape.plain:
-            schedule.reorder(c, y, x, d, j, o, i, wide, lane)
-            schedule.unroll(x)
-        else:
-            outer, inner = schedule.split(d, [None, min(UNROLL, processor.lanes)])
-            schedule.reorder(c, y, x, outer, inner, j, o, i, wide, lane)
-            schedule.unroll(inner)
-        schedule.vectorize(lane)
-        for loop in (wide, j):
-            schedule.unroll(loop)
-        vector = schedule.get_loops(result)[-1]
-        schedule.vectorize(vector)
-        for loop in schedule.get_loops(result)[-3:-1]:
-            schedule.unroll(loop)
-        if needs_padding(shape, self.rows) and not shape.plain:
-            schedule.vectorize(schedule.get_loops(schedule.get_sblock("padded"))[-1])
-        # Vectorising asks for a whole reduction block: this comes last.
-        schedule.decompose_reduction(sums, c)
+        run, pixel = schedule.split(p, [None, self.rows])
+        schedule.reorder(tile, run, pixel, within, v)
+        keep_in_registers(schedule, run, processor, plain=shape.plain)
+        schedule.transform_layout(
+            result,
+            ("write", 0),
+            lambda o, p, v: (o, p // shape.out[1], p % shape.out[1], v),
+        )
 
 
-def needs_padding(shape: ConvShape, rows: int) -> bool:
-    """Whether a tile reads beyond the image."""
-    wide = ceil_div(shape.out[1], rows) * rows
-    reach = (wide - 1) * shape.strides[1] + shape.reach[1]
-    return any(shape.pads) or reach > shape.width
+def keep_in_registers(schedule: Any, run: Any, processor: Processor, *, plain: bool) -> None:
+    """Schedule the sums of a tile under the loop that runs over tiles.
+
+    Args:
+        schedule: With the blocks ``sums`` over ``(…, pixels, columns)``, whose reduction is
+            over channels, two axes of taps and lanes, ``result``, whose inner loops are
+            pixels, blocks and lanes, and maybe ``copied``.
+        run: The loop of ``result`` around its inner loops.
+        processor: Whose vectors they are.
+        plain: Whether the image is not in blocks.
+    """
+    sums, result = schedule.get_sblock("sums"), schedule.get_sblock("result")
+    around = len(schedule.get_loops(result)) - 3
+    schedule.compute_at(sums, run, preserve_unit_loops=True)
+    schedule.set_scope(sums, 0, "local")
+    *fixed, p, v, c, y, x, d = schedule.get_loops(sums)[around:]
+    wide, lane = schedule.split(v, [None, processor.lanes])
+    if plain:
+        schedule.reorder(c, y, x, d, p, *fixed, wide, lane)
+        schedule.unroll(x)
+    else:
+        outer, inner = schedule.split(d, [None, min(UNROLL, processor.lanes)])
+        schedule.reorder(c, y, x, outer, inner, p, *fixed, wide, lane)
+        schedule.unroll(inner)
+    *_, pixel, within, vector = schedule.get_loops(result)
+    for loop in (lane, vector):
+        schedule.vectorize(loop)
+    for loop in (wide, p, pixel, within):
+        schedule.unroll(loop)
+    root = schedule.get_sblock("root")
+    for block in schedule.get_child_blocks(root):
+        if schedule.get(block).name_hint == "copied" and not plain:
+            schedule.vectorize(schedule.get_loops(block)[-1])
+    # Vectorising asks for a whole reduction block: this comes last.
+    schedule.decompose_reduction(sums, c)
 
 
-def padded_image(image: Any, shape: ConvShape, wide: int, blocks: int, deep: int) -> Any:
-    """Return how to read the image at a place of the padded one."""
+def tile_cycles(
+    rows: int, wide: int, processor: Processor, *, steps: int, crosses: bool
+) -> float:
+    """Return the cycles of one tile that fits into the registers, by formula.
+
+    Each of its ``steps``, which take in one number of every pixel, costs what its
+    multiply-adds do and something for the weights. Each tile costs something to begin, more
+    where it may cross rows of the image and each pixel's place is worked out, and to end.
+    """
+    sums = rows * wide
+    begin = 20 + (5 * rows if crosses else 0)
+    return begin + steps * (sums / 2 / efficiency(rows, wide, processor) + 0.6) + sums
+
+
+def copies_image(shape: ConvShape) -> bool:
+    """Whether a kernel first writes the image anew: with borders, or only what it samples."""
+    return any(shape.pads) or (shape.kernel == (1, 1) and not shape.dense)
+
+
+def _taps(image: Any, shape: ConvShape, blocks: int, deep: int) -> Any:
+    """Return how to read what an output pixel sees under a tap.
+
+    A strided convolution of one tap reads a copy of what it samples, a padded one a copy with
+    borders.
+    """
+    (down, across), (dy, dx) = shape.strides, shape.dilations
+    width = shape.out[1]
+    whole = (shape.height, shape.width)
+    borders = shape.pads[:2] if any(shape.pads) else None
 
     def read(c: Any, y: Any, x: Any, d: Any) -> Any:
         return image[0, c, y, x] if shape.plain else image[c, y, x, d]
 
+    if not copies_image(shape):
+        return lambda c, p, y, x, d: read(
+            c, p // width * down + y * dy, p % width * across + x * dx, d
+        )
+    if shape.kernel == (1, 1):
+        copied = copied_image(read, whole, (blocks, *shape.out, deep), borders, shape.strides)
+        return lambda c, p, y, x, d: copied[c, p // width, p % width, d]
     span = (
-        (shape.out[0] - 1) * shape.strides[0] + shape.reach[0],
-        (wide - 1) * shape.strides[1] + shape.reach[1],
+        (shape.out[0] - 1) * down + shape.reach[0],
+        (shape.out[1] - 1) * across + shape.reach[1],
     )
-    if not any(shape.pads) and span[1] <= shape.width:
-        return read
-    top, left = shape.pads[:2]
-    padded = te.compute(
-        (blocks, *span, deep),
-        lambda c, y, x, d: tirx.if_then_else(
-            tirx.all(y >= top, y < shape.height + top, x >= left, x < shape.width + left),
-            read(c, y - top, x - left, d),
-            tirx.const(0.0, "float32"),
-        ),
-        name="padded",
-    )
-    return lambda c, y, x, d: padded[c, y, x, d]
+    copied = copied_image(read, whole, (blocks, *span, deep), borders)
+    return lambda c, p, y, x, d: copied[
+        c, p // width * down + y * dy, p % width * across + x * dx, d
+    ]
+
+
+def copied_image(
+    read: Any,
+    within: tuple[int, int],
+    size: tuple[int, ...],
+    borders: tuple[int, int] | None,
+    steps: tuple[int, int] = (1, 1),
+) -> Any:
+    """Return a copy of an image, with zeros around it.
+
+    Args:
+        read: Reads the image at block, row, column and lane.
+        within: Its rows and columns.
+        size: Blocks, rows, columns and lanes of the copy.
+        borders: Rows of zeros above and columns to the left; None where all of the copy lies
+            within the image.
+        steps: Rows and columns from one pixel of the copy to the next.
+    """
+    zero = tirx.const(0.0, "float32")
+
+    def element(c: Any, y: Any, x: Any, d: Any) -> Any:
+        row, column = y * steps[0], x * steps[1]
+        if borders is None:
+            return read(c, row, column, d)
+        row, column = row - borders[0], column - borders[1]
+        inside = tirx.all(row >= 0, row < within[0], column >= 0, column < within[1])
+        return tirx.if_then_else(inside, read(c, row, column, d), zero)
+
+    return te.compute(size, element, name="copied")
