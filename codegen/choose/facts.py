@@ -135,6 +135,7 @@ def _(
         unrolled=UNROLL,
         taps=taps,
         stride=1,
+        crossing=False,
         tiles=shape.phases * runs * filters // schedule.columns,
         run=runs,
         image_bytes=image,
