@@ -29,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cases import CASES, Case
-from kernels import Kernels, Pairs, time_pairs
+from kernels import Kernels, Rounds, time_rounds
 from machine import Machine
 
 from suture.codegen.measure import pinned
@@ -55,8 +55,7 @@ def main() -> None:
         print(f"{machine()}; {versions()}")
         print(
             f"{options.mcpu}, 1 thread; multiply-adds: "
-            f"{peak.flops_per_second / 1e9:.0f} GFLOP/s, "
-            f"reading 64 MB: {64e6 / peak.seconds_to_move(64_000_000, 0) / 1e9:.0f} GB/s\n"
+            f"{peak.flops_per_second / 1e9:.0f} GFLOP/s\n"
         )
         print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
         ratios = []
@@ -69,33 +68,33 @@ def main() -> None:
                 print(f"| {case.operator} | {case.shape} | {error.message} |")
                 continue
             with held(options.lock):
-                pairs = time_pairs(kernels, work, rounds=options.rounds)
-                print(row(case, kernels, pairs, peak), flush=True)
-            ratios.append(pairs.ratio)
+                moving = peak.mover(kernels.work.read, kernels.work.written)
+                timed = time_rounds(kernels, moving, work, rounds=options.rounds)
+            print(row(case, kernels, timed, peak), flush=True)
+            ratios.append(timed.ratio(timed.peer_us))
     if ratios:
         mean = statistics.geometric_mean(ratios)
         print(f"\ngeometric mean of the ratios: {mean:.2f}")
 
 
-def row(case: Case, kernels: Kernels, pairs: Pairs, peak: Machine) -> str:
+def row(case: Case, kernels: Kernels, timed: Rounds, peak: Machine) -> str:
     """Return one row of the table."""
-    spent = pairs.median_us / 1e6
+    spent = timed.median_us / 1e6
     work = kernels.work
-    moving = peak.seconds_to_move(work.read, work.written)
-    computing = work.flops / peak.flops_per_second
-    bound = "arithmetic" if computing >= moving else "memory"
+    computing = work.flops / peak.flops_per_second / spent
+    moving = 1 / timed.ratio(timed.moving_us)
     counts = Counter(kernels.schedules)
     names = [f"{each}{f' ×{count}' if count > 1 else ''}" for each, count in counts.items()]
     cells = (
         case.operator,
         case.shape,
         ", ".join(names),
-        f"{pairs.median_us:.0f}" if pairs.median_us >= 10 else f"{pairs.median_us:.1f}",
+        f"{timed.median_us:.0f}" if timed.median_us >= 10 else f"{timed.median_us:.1f}",
         f"{work.flops / spent / 1e9:.1f}" if work.flops else "–",
         f"{(work.read + work.written) / spent / 1e9:.1f}",
-        bound,
-        f"{max(computing, moving) / spent:.0%}",
-        f"{pairs.ratio:.2f}",
+        "arithmetic" if computing >= moving else "memory",
+        f"{max(computing, moving):.0%}",
+        f"{timed.ratio(timed.peer_us):.2f}",
     )
     return f"| {' | '.join(cells)} |"
 

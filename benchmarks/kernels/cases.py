@@ -14,6 +14,8 @@ import numpy as np
 import onnx.parser
 import onnx_ir as ir
 
+from suture.codegen.budget import SizeSpeed
+
 OPSET = 17
 BEFORE = "before"
 THIN = 8
@@ -30,6 +32,7 @@ class Case:
         nodes: The text of its nodes, the last of which makes ``y``.
         inputs: Shapes of what requests bring.
         weights: Shapes of constants, drawn from a seed.
+        size_speed: Whether constants may grow for a faster kernel, as Winograd's do.
     """
 
     operator: str
@@ -37,6 +40,7 @@ class Case:
     nodes: str
     inputs: Mapping[str, tuple[int, ...]]
     weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    size_speed: SizeSpeed = "size"
 
     def __str__(self) -> str:
         return f"{self.operator}, {self.shape}"
@@ -77,6 +81,7 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
+    size_speed: SizeSpeed = "size",
 ) -> Case:
     """Return a convolution with bias and ReLU, padded to keep the size at stride 1."""
     tall, wide = ((size - 1) // 2 * dilation for size in kernel)
@@ -90,6 +95,7 @@ def conv(
         f"dilations=[{dilation},{dilation}], group={groups}>(x, w, b) y = Relu(c)",
         inputs={"x": (1, channels, edge, edge)},
         weights={"w": (filters, channels // groups, *kernel), "b": (filters,)},
+        size_speed=size_speed,
     )
 
 
@@ -164,6 +170,10 @@ CASES = (
     conv("convolution k×k", 64, 64, 32, kernel=(3, 3), dilation=2),
     conv("convolution k×k", 192, 192, 17, kernel=(1, 7)),
     conv("convolution k×k", 48, 64, 35, kernel=(5, 5)),
+    conv("Winograd", 64, 64, 56, kernel=(3, 3), size_speed="speed"),
+    conv("Winograd", 128, 128, 28, kernel=(3, 3), size_speed="speed"),
+    conv("Winograd", 256, 256, 14, kernel=(3, 3), size_speed="speed"),
+    conv("Winograd", 512, 512, 7, kernel=(3, 3), size_speed="speed"),
     conv("first layer", 3, 64, 224, kernel=(7, 7), stride=2),
     conv("first layer", 3, 32, 224, kernel=(3, 3), stride=2),
     conv("first layer", 1, 16, 256, kernel=(3, 3)),

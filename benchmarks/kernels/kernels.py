@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from cases import BEFORE, Case
 
-from suture.codegen.backend.base import Compiled
+from suture.codegen.backend.base import Compiled, Kernel
 from suture.codegen.backend.ort import read_trace
 from suture.codegen.backend.tvm import TvmBackend
 from suture.codegen.native import NativeProgram
@@ -26,6 +26,9 @@ LAYOUT = {"blocked", "plain", "layout", "reshape"}
 
 PEER_LAYOUT = ("ReorderInput", "ReorderOutput")
 """The same in ONNX Runtime."""
+
+FINEST_US = 1.0
+"""ONNX Runtime's profiler tells no shorter times."""
 
 ARITHMETIC = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -68,7 +71,7 @@ class Kernels:
     def __init__(self, case: Case, target: Target, folder: Path, cache: Path) -> None:
         self.model = case.model()
         self.inputs: Arrays = seeded_inputs(self.model, np.random.default_rng(0))
-        backend = TvmBackend(cache)
+        backend = TvmBackend(cache, size_speed=case.size_speed)
         compiled = backend.compile(self.model.clone(), target, folder)
         self._program: NativeProgram = backend.load(compiled, self.model, threads=1)
         expected = run_reference(self.model, self.inputs)
@@ -114,54 +117,66 @@ def work(model: ir.Model) -> Work:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """Microseconds of our kernels and of ONNX Runtime's, round by round.
+class Rounds:
+    """Microseconds of our kernels and of what they are compared with, round by round.
 
     Attributes:
         ours_us: Ours.
         peer_us: ONNX Runtime's nodes, as its profiler has them, in whole microseconds.
+        moving_us: Reading and writing as many bytes.
     """
 
     ours_us: Sequence[float]
     peer_us: Sequence[float]
+    moving_us: Sequence[float]
 
     @property
     def median_us(self) -> float:
         """Median time of ours."""
         return statistics.median(self.ours_us)
 
-    @property
-    def ratio(self) -> float:
-        """Median over the rounds of our time by the peer's."""
-        return statistics.median(
-            mine / max(theirs, 1.0)
-            for mine, theirs in zip(self.ours_us, self.peer_us, strict=True)
-        )
+    def ratio(self, others_us: Sequence[float]) -> float:
+        """Return the median over the rounds of our time by another's."""
+        pairs = zip(self.ours_us, others_us, strict=True)
+        return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
-def time_pairs(kernels: Kernels, folder: Path, *, rounds: int, warmup: int = 3) -> Pairs:
-    """Run a case in turn here and in ONNX Runtime, one thread each.
+def time_rounds(
+    kernels: Kernels,
+    moving: Callable[[], float],
+    folder: Path,
+    *,
+    rounds: int,
+    warmup: int = 3,
+) -> Rounds:
+    """Run a case in turn here and in ONNX Runtime, one thread each, and move its bytes.
 
     Args:
         kernels: The compiled case.
+        moving: Moves its bytes and returns the seconds.
         folder: Where ONNX Runtime's profiler writes.
         rounds: Timed rounds, at least 1.
         warmup: Rounds before those, not timed.
     """
     session = open_session(kernels.model, threads=1, trace=folder / "trace")
-    ours = []
+    ours, moved = [], []
     for _ in range(warmup + rounds):
         ours.append(kernels.run())
         session.run(None, dict(kernels.inputs))
+        moved.append(moving() * 1e6)
     theirs = [
-        math.fsum(
-            kernel.microseconds or 0.0
-            for kernel in run
-            if kernel.op not in PEER_LAYOUT and not _stands_before(kernel.name)
+        max(
+            FINEST_US,
+            math.fsum(kernel.microseconds or 0.0 for kernel in run if _counts(kernel)),
         )
         for run in read_trace(Path(session.end_profiling()))
     ]
-    return Pairs(ours_us=ours[warmup:], peer_us=theirs[warmup:])
+    return Rounds(ours_us=ours[warmup:], peer_us=theirs[warmup:], moving_us=moved[warmup:])
+
+
+def _counts(kernel: Kernel) -> bool:
+    """Whether a node of ONNX Runtime's computes the operator."""
+    return kernel.op not in PEER_LAYOUT and not _stands_before(kernel.name)
 
 
 def _stands_before(name: str) -> bool:
