@@ -30,8 +30,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 
 check: lint test ## what CI runs
 
-bench: setup ## whole networks against ONNX Runtime and OpenVINO
+bench: setup ## networks and kernels against ONNX Runtime and OpenVINO
 	$(BIN)/python benchmarks/networks
+	$(BIN)/python benchmarks/kernels
 
 clean: ## remove the environment and everything built
 	rm -rf .venv build out .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info src/*.egg-info

@@ -131,13 +131,9 @@ class Rounds:
     moving_us: Sequence[float]
 
     @property
-    def median_us(self) -> float:
-        """Median time of ours."""
-        return statistics.median(self.ours_us)
-
-    def ratio(self, others_us: Sequence[float]) -> float:
-        """Return the median over the rounds of our time by another's."""
-        pairs = zip(self.ours_us, others_us, strict=True)
+    def ratio(self) -> float:
+        """Median over the rounds of our time by ONNX Runtime's."""
+        pairs = zip(self.ours_us, self.peer_us, strict=True)
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
