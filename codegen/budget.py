@@ -152,10 +152,12 @@ def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
     attributes = {name: value.value for name, value in node.attributes.items()}
     plain = shape_of(x)[1] <= PLAIN_CHANNELS
     shape = read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
+    larger = Winograd.space(shape, processor)
+    if not larger:
+        return
     direct, *_ = candidates(shape, processor, most_bytes=0)
     yield _offer(direct, shape, processor)
     seen = direct.cycles(shape, processor)
-    larger = Winograd.space(shape, processor)
     for schedule in sorted(larger, key=lambda each: each.packed_bytes(shape, processor)):
         if schedule.cycles(shape, processor) < seen:
             seen = schedule.cycles(shape, processor)

@@ -127,9 +127,7 @@ class DirectConv:
 
     def cycles(self, shape: ConvShape, processor: Processor) -> float:
         """Return about how many cycles the kernel takes on one core, weights being cold."""
-        return weighed(
-            self.busy_cycles(shape, processor), self.packed_bytes(shape, processor)
-        )
+        return weighed(self.busy_cycles(shape, processor), self.packed_bytes(shape, processor))
 
     def busy_cycles(self, shape: ConvShape, processor: Processor) -> float:
         """Return about how many cycles the tiles take on one core."""
