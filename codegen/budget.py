@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -19,6 +19,8 @@ from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, candidates, r
 from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.values import shape_of
 from suture.codegen.schedule.base import Processor
+from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.winograd import Winograd
 from suture.compiler.spec import format_spec
 
 SizeSpeed = Literal["size", "balanced", "speed"]
@@ -52,10 +54,10 @@ class WeightBudget:
         nbytes: All weights of the model with these.
     """
 
-    direct_bytes: int
-    limit: float
-    chosen: Mapping[str, Offer]
-    nbytes: int
+    direct_bytes: int = 0
+    limit: float = 0.0
+    chosen: Mapping[str, Offer] = field(default_factory=dict)
+    nbytes: int = 0
 
     def __str__(self) -> str:
         many = sum(not offer.schedule.startswith("direct") for offer in self.chosen.values())
@@ -143,21 +145,28 @@ def _slope(before: Offer, after: Offer) -> float:
 
 
 def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
-    """Yield the best way to compute a convolution for each size of weights, smallest first."""
+    """Yield the best direct way to compute a convolution, then better ones that are larger."""
     if node.op_type != CONV or node.attributes["depthwise"].value:
         return
     x, w = node.inputs[:2]
     attributes = {name: value.value for name, value in node.attributes.items()}
     plain = shape_of(x)[1] <= PLAIN_CHANNELS
     shape = read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
-    seen = math.inf
-    found = candidates(shape, processor)
-    for schedule in sorted(found, key=lambda each: each.packed_bytes(shape, processor)):
-        cycles = schedule.cycles(shape, processor)
-        if cycles < seen:
-            seen = cycles
-            yield Offer(
-                schedule=format_spec(schedule.name, schedule),
-                cycles=cycles,
-                nbytes=schedule.packed_bytes(shape, processor),
-            )
+    larger = Winograd.space(shape, processor)
+    if not larger:
+        return
+    direct, *_ = candidates(shape, processor, most_bytes=0)
+    yield _offer(direct, shape, processor)
+    seen = direct.cycles(shape, processor)
+    for schedule in sorted(larger, key=lambda each: each.packed_bytes(shape, processor)):
+        if schedule.cycles(shape, processor) < seen:
+            seen = schedule.cycles(shape, processor)
+            yield _offer(schedule, shape, processor)
+
+
+def _offer(schedule: DirectConv | Winograd, shape: ConvShape, processor: Processor) -> Offer:
+    return Offer(
+        schedule=format_spec(schedule.name, schedule),
+        cycles=schedule.cycles(shape, processor),
+        nbytes=schedule.packed_bytes(shape, processor),
+    )

@@ -59,10 +59,10 @@ class Lowered:
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
-    budget: WeightBudget
     schedules: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     threads: int = 1
+    budget: WeightBudget = field(default_factory=WeightBudget)
 
 
 def lower(

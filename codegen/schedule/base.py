@@ -41,9 +41,6 @@ WIDTHS: Mapping[str, Processor] = {
 }
 """Levels of vector instructions → their vector units (AVX-512, AVX2, SSE2, NEON)."""
 
-BYTES_A_CYCLE = 4.0
-"""What one core reads from memory in a cycle, for comparing kernels with each other."""
-
 
 def processor_of(target: Target) -> Processor:
     """Return the vector unit and the threads of a target's processor."""
@@ -108,6 +105,18 @@ def efficiency(rows: int, registers_wide: int, processor: Processor) -> float:
     if sums + registers_wide + 1 > processor.registers:
         return 0.0
     return min(1.0, sums / 8, sums / (1.2 * (rows + registers_wide)))
+
+
+BYTES_A_CYCLE = 6.0
+"""What one core reads from memory in a cycle."""
+NOT_HIDDEN = 0.3
+"""Share of the shorter of computing and reading that is not done during the longer."""
+
+
+def weighed(cycles: float, cold_bytes: int) -> float:
+    """Return the cycles that computing and reading from memory take together, by formula."""
+    reading = cold_bytes / BYTES_A_CYCLE
+    return max(cycles, reading) + NOT_HIDDEN * min(cycles, reading)
 
 
 def finished(schedule: Any) -> tvm.tirx.PrimFunc:

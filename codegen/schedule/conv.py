@@ -20,12 +20,12 @@ import tvm
 from tvm import s_tir, te, tirx
 
 from suture.codegen.schedule.base import (
-    BYTES_A_CYCLE,
     Epilogue,
     Processor,
     ceil_div,
     efficiency,
     finished,
+    weighed,
 )
 
 UNROLL = 4
@@ -127,10 +127,7 @@ class DirectConv:
 
     def cycles(self, shape: ConvShape, processor: Processor) -> float:
         """Return about how many cycles the kernel takes on one core, weights being cold."""
-        return max(
-            self.busy_cycles(shape, processor),
-            self.packed_bytes(shape, processor) / BYTES_A_CYCLE,
-        )
+        return weighed(self.busy_cycles(shape, processor), self.packed_bytes(shape, processor))
 
     def busy_cycles(self, shape: ConvShape, processor: Processor) -> float:
         """Return about how many cycles the tiles take on one core."""

@@ -94,7 +94,6 @@ class Nest:
         whole = (self.made, *shape.out, lanes)
         with IRBuilder() as builder:
             with code.prim_func(s_tir=True):
-                code.func_attr({"tirx.noalias": True})
                 image = (self.deep, shape.height, shape.width, lanes)
                 self.image = code.arg("image", code.buffer(image))
                 self.weights = code.arg("weights", code.buffer(self._weights_shape()))

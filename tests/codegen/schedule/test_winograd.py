@@ -90,7 +90,7 @@ def test_every_value_computes_the_right_answer(name, processor, check):
     space = Winograd.space(shape, processor[0])
     assert {schedule.outputs for schedule in space} == {2, 4}
     assert len(set(space)) == len(space)
-    for schedule in space:
+    for schedule in space if name == "one row" else space[1::6]:
         check(schedule, shape, processor, EVERYTHING)
 
 
@@ -110,7 +110,7 @@ def best(shape, processor, outputs):
     return next(schedule for schedule in space if schedule.outputs == outputs)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     channels=st.integers(1, 40),
     filters=st.integers(1, 40),
