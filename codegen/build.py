@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import tvm
 
@@ -23,6 +26,8 @@ from suture.errors import Location
 logger = logging.getLogger(__name__)
 
 LIBRARY = "libmodel.so"
+OBJECTS = 2
+"""Files that a set of kernels is compiled to at the same time."""
 RUNTIME = (
     *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "pool.c", "pool.h", "rt.c"),
     *("tvm_abi.h", "weights.S"),
@@ -77,7 +82,7 @@ def build(
         objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
     with phases.phase("link"):
         link(
-            tuple(name for name in objects if name),
+            tuple(itertools.chain(*objects)),
             plan.weights,
             target,
             workdir=workdir,
@@ -108,14 +113,14 @@ def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
 
 def write_kernels(
     lowered: Lowered, kernels: tuple[str, ...], folder: Path, processor: KernelSet
-) -> str | None:
-    """Compile kernels for one processor; return the name of the object file, if there is any.
+) -> tuple[str, ...]:
+    """Compile kernels for one processor; return the names of the object files, if any.
+
+    Kernels go to the same few files on any machine, each compiled by a thread of its own.
 
     Raises:
         LoweringError: A kernel calls back into TVM's library (sorting does), or LLVM fails.
     """
-    if not kernels:
-        return None
     functions = {name: lowered.module[name] for name in kernels}
     for name, function in functions.items():
         called = re.search(r'call_c?packed\("([^"]+)"', function.script())
@@ -126,19 +131,34 @@ def write_kernels(
                 at=Location("main", name),
                 hint="use the backend ort",
             )
-    symbols = {
-        name + processor.suffix: function.with_attr("global_symbol", name + processor.suffix)
-        for name, function in functions.items()
-    }
-    path = folder / f"kernels{processor.suffix}.o"
+
+    def compile_part(part: int) -> str:
+        name = f"kernels{processor.suffix}_{part}.o"
+        compile_kernels(
+            {each + processor.suffix: functions[each] for each in kernels[part::OBJECTS]},
+            folder / name,
+            processor,
+        )
+        return name
+
+    with ThreadPoolExecutor(OBJECTS) as pool:
+        return tuple(pool.map(compile_part, range(min(OBJECTS, len(kernels)))))
+
+
+def compile_kernels(functions: Mapping[str, Any], path: Path, processor: KernelSet) -> None:
+    """Compile kernels by their symbols to an object file.
+
+    Raises:
+        LoweringError: LLVM fails.
+    """
+    symbols = {name: each.with_attr("global_symbol", name) for name, each in functions.items()}
     try:
         module = tvm.tirx.build(tvm.IRModule(symbols), target=tvm_target(processor.target))
         module.write_to_file(str(path), "o")
     except Exception as error:
         raise LoweringError(
-            f"TVM cannot generate code for {', '.join(kernels)}: {error}"
+            f"TVM cannot generate code for {', '.join(symbols)}: {error}"
         ) from error
-    return path.name
 
 
 def link(

@@ -66,7 +66,7 @@ class Trial:
 
     Attributes:
         schedule: As a spec.
-        microseconds: What a run took on this machine, the lower quartile over some rounds;
+        microseconds: What a run took on this machine, the second least of some rounds;
             None if it was not measured.
         predicted_us: What the cost model expects, or None if it was not asked.
         rank: Its place in the rules' order, from 0.

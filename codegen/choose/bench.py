@@ -108,13 +108,17 @@ class Bench:
         return kept
 
     def time(self, candidates: Sequence[Candidate], rounds: int) -> list[tuple[float, ...]]:
-        """Return microseconds of a run of each candidate in each round, all in turn."""
+        """Return microseconds of a run of each candidate in each round, all in turn.
+
+        Each round goes through them in an order of its own: what disturbs the machine at
+        regular times does not always meet the same one.
+        """
         timers = [self._timer(candidate) for candidate in candidates]
         times: list[list[float]] = [[] for _ in candidates]
         with self.alone():
             for turn in range(rounds):
-                for step in range(len(candidates)):
-                    which = (turn + step) % len(candidates)
+                order = np.random.default_rng((SEED, turn)).permutation(len(candidates))
+                for which in order:
                     reading = timers[which](*candidates[which].arguments)
                     times[which].append(float(reading.mean) * 1e6)
         return [tuple(each) for each in times]

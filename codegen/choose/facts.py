@@ -59,7 +59,7 @@ def _(
         unrolled=shape.kernel[1] if shape.plain else UNROLL,
         taps=taps,
         stride=shape.strides[1],
-        crossing=False,
+        crossing=across % schedule.rows != 0 and not shape.dense,
         tiles=runs * filters // schedule.columns,
         run=runs,
         image_bytes=FLOAT * shape.channels * shape.height * shape.width,

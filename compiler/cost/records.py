@@ -95,7 +95,7 @@ class KernelRecord:
         rank: Place of the schedule in the rule's own order, from 0.
         mcpu: The processor that the code is for, in LLVM's terms.
         facts: What a cost model may know of it.
-        microseconds: Lower quartile of the timed runs.
+        microseconds: What a run takes, the second least of some.
         threads: Threads it ran with.
         machine: Where it ran.
         versions: What it ran with.
