@@ -23,8 +23,8 @@ class Nest:
     Attributes:
         schedule: What they are part of.
         blocks: In the order they run.
-        loops: The loops around all of them, outermost first, up to the first that is no
-            plain serial loop.
+        loops: The loops around all of them, outermost first, up to the first that is
+            annotated or no plain serial loop.
         single: Whether the last of ``loops`` runs one block and nothing else.
     """
 
@@ -132,7 +132,8 @@ def _nest(schedule: Any, blocks: list[Any]) -> Nest:
     loops = []
     for level in zip(*chains, strict=False):
         first = schedule.get(level[0])
-        if first.kind != tirx.ForKind.SERIAL:
+        # An annotated loop is for a later pass, which must find it as it is.
+        if first.kind != tirx.ForKind.SERIAL or first.annotations:
             break
         if not all(schedule.get(loop).same_as(first) for loop in level[1:]):
             break
