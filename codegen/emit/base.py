@@ -111,6 +111,7 @@ class Emitter:
         kernel: Callable[[], Any],
         arguments: Sequence[Any],
         out: tuple[int, ...],
+        dtype: str = "float32",
     ) -> Any:
         """Emit a call of a scheduled kernel; equal kernels are built once.
 
@@ -119,7 +120,8 @@ class Emitter:
             key: What tells kernels of one schedule apart, shape and epilogue.
             kernel: Makes the kernel.
             arguments: What it reads.
-            out: The shape it writes, float32.
+            out: The shape it writes.
+            dtype: The type it writes.
         """
         choice = self._reasons.get((schedule, *key))
         function = self.function(
@@ -129,7 +131,7 @@ class Emitter:
         self.schedules[name] = format_spec(schedule.name, schedule)
         if choice:
             self.choices[name] = choice
-        call = relax.call_tir(function, list(arguments), relax.TensorType(out, "float32"))
+        call = relax.call_tir(function, list(arguments), relax.TensorType(out, dtype))
         return self.builder.emit(call)
 
     def function(self, key: tuple[object, ...], kernel: Callable[[], Any]) -> Any:
@@ -182,7 +184,7 @@ class Emitter:
                     return tirx.if_then_else(
                         channel < channels,
                         image[0, channel, i, j],
-                        tirx.const(0.0, "float32"),
+                        tirx.const(0, image.dtype),
                     )
 
                 return te.compute((blocks, height, width, lanes), read, name="blocked")
