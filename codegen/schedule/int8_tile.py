@@ -56,8 +56,8 @@ def pack_filters(
     shift = dot.shift(source)
     start = -shift * whole.sum(axis=(1, 2, 3), dtype=np.int32)
     return Packed(
-        weights=np.ascontiguousarray(tiles.transpose(0, 2, 5, 6, 3, 1, 4)).reshape(
-            len(tiles), seen, *kernel, steps, columns * dot.channels
+        weights=np.ascontiguousarray(tiles.transpose(0, 5, 6, 2, 3, 1, 4)).reshape(
+            len(tiles), *kernel, seen * steps, columns * dot.channels
         ),
         start=None if dot.centred else start.astype(np.int32),
     )
@@ -131,7 +131,7 @@ class Int8Kernel(ABC):
         filters = layout.tiles * layout.columns
         wide = layout.columns * self.dot.channels
         self.weights = self.argument(
-            "weights", layout.tiles, layout.seen, *layout.kernel, self.steps, wide, dtype="int8"
+            "weights", layout.tiles, *layout.kernel, layout.seen * self.steps, wide, dtype="int8"
         )
         if not self.dot.centred:
             self.start = self.argument("start", filters, dtype="int32")
@@ -204,23 +204,25 @@ class Int8Kernel(ABC):
                 filters = tile * layout.columns + vector * lanes
                 begin = self.start[tirx.Ramp(filters, 1, lanes)]
             script.buffer_store(self.sums, begin, [tirx.Ramp(at, 1, lanes)])
+        # One step a turn: of several, LLVM would add up products before it adds them to the
+        # sums, and run out of registers.
         with (
-            script.serial(0, layout.seen) as c,
             script.serial(0, layout.kernel[0]) as y,
             script.serial(0, layout.kernel[1]) as x,
-            script.unroll(0, self.steps) as s,
+            script.serial(0, layout.seen * self.steps) as s,
             script.unroll(0, rows) as row,
             script.unroll(0, wide) as vector,
         ):
             at = tirx.Ramp(row * layout.columns + vector * lanes, 1, lanes)
+            c, channel = tirx.floordiv(s, self.steps), tirx.floormod(s, self.steps) * step
             i = place[0] * layout.strides[0] + y * layout.dilations[0]
             j = (place[1] + row) * layout.strides[1] + x * layout.dilations[1]
-            pixels = prepared[c, i, j, tirx.Ramp(s * step, 1, step) if step > 1 else s]
+            pixels = prepared[c, i, j, tirx.Ramp(channel, 1, step) if step > 1 else channel]
             filters = tirx.Ramp(vector * lanes * step, 1, lanes * step)
-            weights = self.weights[tile, c, y, x, s, filters]
-            script.buffer_store(
-                self.sums, self.dot.add(self.sums[at], pixels, weights, lanes), [at]
+            total = self.dot.add(
+                self.sums[at], pixels, self.weights[tile, y, x, s, filters], lanes
             )
+            script.buffer_store(self.sums, total, [at])
 
     def end(self, tile: Any, place: tuple[Any, Any], rows: int, kept: int) -> None:
         """Scale, shift and write a tile."""
