@@ -18,6 +18,7 @@ from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser, Constants, Q
 from suture.codegen.emit.operands import Attributes, dims
 from suture.codegen.phases import Phases
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
+from suture.codegen.schedule.dot import Finish
 from suture.compiler.spec import format_spec
 
 
@@ -75,7 +76,7 @@ class Emitter:
         self,
         schedules: Sequence[Any],
         shape: Any,
-        epilogue: Epilogue,
+        epilogue: Epilogue | Finish,
         constants: Constants = lambda _: (),
     ) -> Any:
         """Return the schedule that a kernel gets; of equal kernels, the first decides.

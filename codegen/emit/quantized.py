@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -41,13 +42,18 @@ def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
         dilations=tuple(attributes["dilations"]),
     )
     out = conv.out
-    if conv.pointwise:
-        conv = conv.flattened()
+    if conv.dense:
+        conv = dataclasses.replace(conv, height=1, width=height * width)
     shape = Int8ConvShape(
         conv=conv, source=_source(x, attributes), mild=is_mild(weights, axis=1)
     )
     finish = _read_finish(attributes)
-    schedule = Int8Conv.space(shape, processor)[0]
+    schedule = emitter.choose(
+        Int8Conv.space(shape, processor),
+        shape,
+        finish,
+        lambda each: _read_first(each.pack(weights, shape, processor)),
+    )
     blocks = ceil_div(conv.filters, lanes)
     image = emitter.reshaped(
         emitter.twin(x), (ceil_div(channels, lanes), conv.height, conv.width, lanes)
@@ -78,7 +84,12 @@ def emit_qgemm(emitter: Emitter, operator: Operator) -> Any:
         mild=is_mild(weights, axis=0),
     )
     finish = _read_finish(operator.attributes)
-    schedule = Int8Gemm.space(shape, processor)[0]
+    schedule = emitter.choose(
+        Int8Gemm.space(shape, processor),
+        shape,
+        finish,
+        lambda each: _read_first(each.pack(weights, shape, processor)),
+    )
     packed = schedule.pack(weights, shape, processor)
     filters = ceil_div(columns, schedule.columns) * schedule.columns
     made = emitter.call(
@@ -182,8 +193,12 @@ def _read_finish(attributes: Attributes) -> Finish:
     return Finish(out=out, low=low, high=high)
 
 
+def _read_first(packed: Packed) -> list[npt.NDArray[Any]]:
+    """Return what a kernel reads behind its activations."""
+    return [packed.weights] if packed.start is None else [packed.weights, packed.start]
+
+
 def _constants(packed: Packed, scale: Any, bias: Any, filters: int) -> Sequence[Any]:
     """Return what a kernel reads besides activations."""
-    start = [] if packed.start is None else [packed.start]
     vectors = [padded(numbers(each).reshape(-1), filters) for each in (scale, bias)]
-    return [relax.const(each) for each in (packed.weights, *start, *vectors)]
+    return [relax.const(each) for each in (*_read_first(packed), *vectors)]

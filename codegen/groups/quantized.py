@@ -90,8 +90,12 @@ def match_quantized(node: ir.Node) -> Group | None:
     group.inputs = [
         x.value,
         constant(node, f"{prefix}.weights", weights),
-        constant(node, f"{prefix}.scale", np.float32(scale * float(x.scale.item()) / quantum)),
-        constant(node, f"{prefix}.bias", np.float32(bias / quantum)),
+        constant(
+            node,
+            f"{prefix}.scale",
+            (scale * float(x.scale.item()) / quantum).astype(np.float32),
+        ),
+        constant(node, f"{prefix}.bias", (bias / quantum).astype(np.float32)),
     ]
     return group
 
@@ -124,7 +128,8 @@ def _product(node: ir.Node, x: Quanta, weights: npt.NDArray[np.int8]) -> Group |
 
 def _filters_axis(node: ir.Node) -> int:
     """Return the axis of the weights along which results lie."""
-    return 0 if node.op_type == "Conv" or node.attributes.get_int("transB", 0) else 1
+    transposed = node.attributes.get_int("transB", 0)
+    return 0 if node.op_type == "Conv" or transposed else 1
 
 
 def _weights(w: Quanta, axis: int) -> npt.NDArray[np.int8] | None:
@@ -207,5 +212,3 @@ def _follower(group: Group) -> ir.Node | None:
     node = uses[0].node
     fits = node.domain in DEFAULT_DOMAINS and node.graph is group.nodes[0].graph
     return node if fits and node.inputs[0] is not None else None
-
-

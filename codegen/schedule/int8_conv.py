@@ -1,4 +1,4 @@
-"""Convolution of 8-bit numbers over channels in blocks, exact, rescaled where it is written."""
+"""Convolution of 8-bit numbers over channels in blocks: exact sums, rescaled when written."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Int8Conv:
     def space(cls, shape: Int8ConvShape, processor: Processor) -> tuple[Int8Conv, ...]:
         """Return every legal tile, the most promising first by formula."""
         lanes, conv = processor.lanes, shape.conv
-        blocks, (high, across) = ceil_div(conv.filters, lanes), conv.out
+        blocks, across = ceil_div(conv.filters, lanes), conv.out[1]
         costs = {}
         for dot in dots(processor, mild=shape.mild):
             for wide in range(1, MOST_WIDE + 1):
@@ -104,10 +104,7 @@ class Int8Conv:
             seen=ceil_div(conv.channels, lanes),
             channels=conv.channels,
             kernel=conv.kernel,
-            strides=tuple(
-                1 if taps == 1 else stride
-                for taps, stride in zip(conv.kernel, conv.strides, strict=True)
-            ),
+            strides=_steps(conv),
             dilations=conv.dilations,
             rows=self.rows,
             columns=self.columns,
@@ -126,10 +123,16 @@ def _block(shape: Int8ConvShape, element_bytes: int, rows: int, processor: Proce
     depth = ceil_div(conv.channels, processor.lanes) * processor.lanes * element_bytes
     if high == 1:
         most = max(1, PREPARED_BYTES // (depth * conv.strides[1] * rows)) * rows
-        return min(most, max(rows, ceil_div(across, processor.threads * rows) * rows), across)
+        return min(most, across)
     row_bytes = depth * ((across - 1) * conv.strides[1] + conv.reach[1])
     most = PREPARED_BYTES // row_bytes - conv.reach[0]
-    return min(max(1, most // conv.strides[0] + 1), ceil_div(high, processor.threads))
+    return min(max(1, most // conv.strides[0] + 1), high)
+
+
+def _steps(conv: ConvShape) -> tuple[int, int]:
+    """Return strides in prepared pixels: what one tap skips is not prepared."""
+    down, right = conv.strides
+    return 1 if conv.kernel[0] == 1 else down, 1 if conv.kernel[1] == 1 else right
 
 
 class _Kernel(Int8Kernel):
@@ -139,9 +142,9 @@ class _Kernel(Int8Kernel):
         self.conv, lanes = conv, self.lanes
         high, across = conv.out
         blocks = self.layout.tiles * self.layout.columns // lanes
-        # A convolution of one tap skips what its stride skips.
         self.skips = tuple(
-            stride // step for stride, step in zip(conv.strides, self.layout.strides, strict=True)
+            stride // step
+            for stride, step in zip(conv.strides, self.layout.strides, strict=True)
         )
         with IRBuilder() as builder, script.prim_func(s_tir=True):
             script.func_name("main")
@@ -157,8 +160,7 @@ class _Kernel(Int8Kernel):
             extent = across if high == 1 else high
             size = min(block, extent)
             whole, rest = divmod(extent, size)
-            loop = script.parallel if self.processor.threads > 1 else script.serial
-            with loop(0, whole) as number:
+            with script.serial(0, whole) as number:
                 self.part(number * size, size)
             if rest:
                 self.part(whole * size, rest)
@@ -172,7 +174,11 @@ class _Kernel(Int8Kernel):
         spans = (
             (outputs - 1) * stride + (taps - 1) * dilation + 1
             for outputs, stride, taps, dilation in zip(
-                size, self.layout.strides, self.layout.kernel, self.layout.dilations, strict=True
+                size,
+                self.layout.strides,
+                self.layout.kernel,
+                self.layout.dilations,
+                strict=True,
             )
         )
         prepared = script.alloc_buffer(

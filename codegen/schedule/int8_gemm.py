@@ -1,4 +1,4 @@
-"""Matrix of 8-bit numbers times packed constant matrix, exact, rescaled where it is written."""
+"""Matrix of 8-bit numbers times packed constant matrix: exact sums, rescaled when written."""
 
 from __future__ import annotations
 
@@ -80,8 +80,7 @@ class Int8Gemm:
                     if tail:
                         cycles += tile_cycles(tail, wide, dot, processor)
                     most = PREPARED_BYTES // (depth * (2 if dot.centred else 1) * rows)
-                    runs = min(max(1, most), ceil_div(gemm.rows, rows * processor.threads))
-                    block = min(runs * rows, gemm.rows)
+                    block = min(max(1, most) * rows, gemm.rows)
                     costs[cls(rows, wide * lanes, block, dot.name)] = cycles * padded / wide
         return tuple(sorted(costs, key=lambda tile: (costs[tile], -tile.rows * tile.columns)))
 
@@ -135,8 +134,7 @@ class _Kernel(Int8Kernel):
             )
             size = min(block, gemm.rows)
             whole, rest = divmod(gemm.rows, size)
-            loop = script.parallel if self.processor.threads > 1 else script.serial
-            with loop(0, whole) as number:
+            with script.serial(0, whole) as number:
                 self.part(number * size, size)
             if rest:
                 self.part(whole * size, rest)
@@ -156,8 +154,6 @@ class _Kernel(Int8Kernel):
         prepared = script.alloc_buffer(
             (self.layout.seen, 1, count, self.inner), self.dot.element
         )
-        if self.kept % self.lanes:
-            self.edge = script.alloc_buffer((self.lanes,), self.finish.dtype, scope="local")
         self.block(prepared, (0, first), (1, count))
 
     def prepare(self, prepared: Any) -> None:

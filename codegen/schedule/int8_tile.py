@@ -131,7 +131,12 @@ class Int8Kernel(ABC):
         filters = layout.tiles * layout.columns
         wide = layout.columns * self.dot.channels
         self.weights = self.argument(
-            "weights", layout.tiles, *layout.kernel, layout.seen * self.steps, wide, dtype="int8"
+            "weights",
+            layout.tiles,
+            *layout.kernel,
+            layout.seen * self.steps,
+            wide,
+            dtype="int8",
         )
         if not self.dot.centred:
             self.start = self.argument("start", filters, dtype="int32")
@@ -146,24 +151,27 @@ class Int8Kernel(ABC):
             first: Row and column of the first output, for ``write``.
             size: Rows and columns of outputs.
         """
-        layout = self.layout
+        layout, (high, across) = self.layout, size
         self.prepare(prepared)
-        self.sums = script.alloc_buffer(
-            (layout.rows * layout.columns,), "int32", scope="local"
-        )
         kept = self.kept
         whole = layout.tiles if kept == layout.columns else layout.tiles - 1
-        with script.serial(0, whole) as tile, script.serial(0, size[0]) as row:
-            self.runs(prepared, tile, row, first, size[1], layout.columns)
+        with self.shared(0, whole * high) as number:
+            tile, row = tirx.floordiv(number, high), tirx.floormod(number, high)
+            self.runs(prepared, tile, row, first, across, layout.columns)
         if whole < layout.tiles:
-            with script.serial(0, size[0]) as row:
-                self.runs(prepared, whole, row, first, size[1], kept)
+            with self.shared(0, high) as row:
+                self.runs(prepared, whole, row, first, across, kept)
+
+    @property
+    def shared(self) -> Any:
+        """The loop whose rounds threads may share."""
+        return script.parallel if self.processor.threads > 1 else script.serial
 
     def prepare(self, prepared: Any) -> None:
         """Write activations as the steps read them."""
         _, high, across, inner = (int(size) for size in prepared.shape)
         with (
-            script.serial(0, self.whole) as c,
+            self.shared(0, self.whole) as c,
             script.serial(0, high) as row,
             script.serial(0, across) as column,
         ):
@@ -186,6 +194,10 @@ class Int8Kernel(ABC):
         """Go over a row of outputs, the last of them in a tile of fewer pixels."""
         rows = self.layout.rows
         whole, tail = divmod(size, rows)
+        count = (rows * self.layout.columns,)
+        self.sums = script.alloc_buffer(count, "int32", scope="local")
+        if kept % self.lanes:
+            self.edge = script.alloc_buffer((self.lanes,), self.finish.dtype, scope="local")
         with script.serial(0, whole) as run:
             self.sum(prepared, tile, (row, run * rows), rows)
             self.end(tile, (first[0] + row, first[1] + run * rows), rows, kept)

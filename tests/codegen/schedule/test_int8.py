@@ -22,7 +22,13 @@ CONVS = {
         channels=20, height=7, width=9, filters=24, kernel=(3, 3), pads=(1, 1, 1, 1)
     ),
     "few channels, strides": ConvShape(
-        channels=3, height=13, width=12, filters=8, kernel=(5, 3), strides=(2, 2), pads=(2, 0, 1, 1)
+        channels=3,
+        height=13,
+        width=12,
+        filters=8,
+        kernel=(5, 3),
+        strides=(2, 2),
+        pads=(2, 0, 1, 1),
     ),
     "dilated": ConvShape(
         channels=9, height=9, width=8, filters=5, kernel=(3, 2), dilations=(2, 3)
@@ -82,18 +88,18 @@ def arguments(packed, scale, bias, filters):
     return [packed.weights, *start, *(np.pad(v, (0, filters - v.size)) for v in (scale, bias))]
 
 
-def check_conv(tile, shape, finish, processor, run_int8, *, seed=0):
+def check_conv(tile, shape, finish, processor, run, *, seed=0):
     vectors, target = processor
     rng = np.random.default_rng(seed)
     conv, source, lanes = shape.conv, shape.source, vectors.lanes
     image = drawn(rng, (conv.channels, conv.height, conv.width), *source.bounds, source.dtype)
     most = 64 if shape.mild else 128
-    weights = drawn(
-        rng, (conv.filters, conv.channels, *conv.kernel), -most, most - 1, np.int8
-    )
+    weights = drawn(rng, (conv.filters, conv.channels, *conv.kernel), -most, most - 1, np.int8)
     assert not shape.mild or is_mild(weights, 1)
     top, left, bottom, right = conv.pads
-    padded = np.pad(image.astype(np.int64) - source.zero, ((0, 0), (top, bottom), (left, right)))
+    padded = np.pad(
+        image.astype(np.int64) - source.zero, ((0, 0), (top, bottom), (left, right))
+    )
     high, wide = conv.out
     sums = np.zeros((conv.filters, high, wide), np.int64)
     for y in range(conv.kernel[0]):
@@ -109,14 +115,18 @@ def check_conv(tile, shape, finish, processor, run_int8, *, seed=0):
     blocked = whole.reshape(seen, lanes, conv.height, conv.width).transpose(0, 2, 3, 1)
     packed = tile.pack(weights, shape, vectors)
     arrays = [blocked, *arguments(packed, scale, bias, blocks * lanes)]
-    out = run_int8(
-        tile.kernel(shape, finish, vectors), arrays, (blocks, high, wide, lanes), finish, target
+    out = run(
+        tile.kernel(shape, finish, vectors),
+        arrays,
+        (blocks, high, wide, lanes),
+        target,
+        finish.dtype,
     )
     plain = out.transpose(0, 3, 1, 2).reshape(-1, high, wide)[: conv.filters]
     same(plain, wanted, finish)
 
 
-def check_gemm(tile, shape, finish, processor, run_int8, *, seed=0):
+def check_gemm(tile, shape, finish, processor, run, *, seed=0):
     vectors, target = processor
     rng = np.random.default_rng(seed)
     gemm, source = shape.gemm, shape.source
@@ -130,20 +140,8 @@ def check_gemm(tile, shape, finish, processor, run_int8, *, seed=0):
     packed = tile.pack(right, shape, vectors)
     arrays = [left, *arguments(packed, scale, bias, filters)]
     kernel = tile.kernel(shape, finish, vectors)
-    out = run_int8(kernel, arrays, (gemm.rows, gemm.columns), finish, target)
+    out = run(kernel, arrays, (gemm.rows, gemm.columns), target, finish.dtype)
     same(out, wanted, finish)
-
-
-@pytest.fixture(scope="module")
-def run_int8():
-    def run_int8(kernel, arrays, shape, finish, target):
-        library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
-        given = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays]
-        out = tvm.runtime.tensor(np.full(shape, 99, finish.dtype))
-        library["main"](*given, out)
-        return out.numpy()
-
-    return run_int8
 
 
 def sample(space):
@@ -153,45 +151,53 @@ def sample(space):
 
 
 @pytest.mark.parametrize("name", CONVS)
-def test_every_tile_of_convolutions(name, processor, run_int8):
+def test_every_tile_of_convolutions(name, processor, run):
     for source, finish, mild in ((U8, TO_U8, False), (S8, TO_S8, True), (U8, TO_FLOAT, True)):
         shape = Int8ConvShape(conv=CONVS[name], source=source, mild=mild)
         space = Int8Conv.space(shape, processor[0])
         assert len(set(space)) == len(space) > 0
         for tile in sample(space):
-            check_conv(tile, shape, finish, processor, run_int8)
+            check_conv(tile, shape, finish, processor, run)
 
 
 @pytest.mark.parametrize("name", GEMMS)
-def test_every_tile_of_products(name, processor, run_int8):
+def test_every_tile_of_products(name, processor, run):
     for source, finish, mild in ((U8, TO_U8, True), (S8, TO_S8, False), (U8, TO_FLOAT, True)):
         shape = Int8GemmShape(gemm=GEMMS[name], source=source, mild=mild)
         space = Int8Gemm.space(shape, processor[0])
         assert len(set(space)) == len(space) > 0
         for tile in sample(space):
-            check_gemm(tile, shape, finish, processor, run_int8)
+            check_gemm(tile, shape, finish, processor, run)
 
 
-def test_blocks_smaller_than_the_image(processor, run_int8):
+def test_blocks_smaller_than_the_image(processor, run):
     shape = Int8ConvShape(conv=CONVS["padded"], source=U8, mild=False)
     row = Int8ConvShape(conv=CONVS["one row"], source=U8, mild=False)
+    dot = processor[0].dots[-1]
     for rows, block in ((4, 1), (3, 2), (6, 5)):
-        tile = Int8Conv(rows, processor[0].lanes, block, "madd")
-        check_conv(tile, shape, TO_U8, processor, run_int8)
-        check_conv(tile, row, TO_U8, processor, run_int8)
+        tile = Int8Conv(rows, processor[0].lanes, block, dot)
+        check_conv(tile, shape, TO_U8, processor, run)
+        check_conv(tile, row, TO_U8, processor, run)
     product = Int8GemmShape(gemm=GEMMS["ragged"], source=S8, mild=False)
     for rows, block in ((4, 4), (3, 5)):
-        tile = Int8Gemm(rows, processor[0].lanes, block, "madd")
-        check_gemm(tile, product, TO_S8, processor, run_int8)
+        tile = Int8Gemm(rows, processor[0].lanes, block, dot)
+        check_gemm(tile, product, TO_S8, processor, run)
 
 
-def test_without_instructions_of_its_own(processor, run_int8):
+def test_without_instructions_of_its_own(processor, run):
     plain = dataclasses.replace(processor[0], dots=("plain",))
     for name in CONVS:
         shape = Int8ConvShape(conv=CONVS[name], source=S8, mild=False)
-        check_conv(
-            Int8Conv.space(shape, plain)[0], shape, TO_U8, (plain, processor[1]), run_int8
-        )
+        check_conv(Int8Conv.space(shape, plain)[0], shape, TO_U8, (plain, processor[1]), run)
+
+
+def test_threads_share_tiles(processor, run):
+    two = (dataclasses.replace(processor[0], threads=2), processor[1])
+    for name in ("padded", "one row"):
+        shape = Int8ConvShape(conv=CONVS[name], source=U8, mild=False)
+        check_conv(Int8Conv.space(shape, two[0])[0], shape, TO_U8, two, run)
+    product = Int8GemmShape(gemm=GEMMS["ragged"], source=U8, mild=False)
+    check_gemm(Int8Gemm.space(product, two[0])[0], product, TO_U8, two, run)
 
 
 @settings(max_examples=12, deadline=None)
@@ -207,7 +213,7 @@ def test_without_instructions_of_its_own(processor, run_int8):
     seed=st.integers(0, 99),
 )
 def test_any_convolution(
-    processor, run_int8, channels, filters, size, taps, pad, stride, zero, mild, seed
+    processor, run, channels, filters, size, taps, pad, stride, zero, mild, seed
 ):
     conv = ConvShape(
         channels=channels,
@@ -222,7 +228,7 @@ def test_any_convolution(
     shape = Int8ConvShape(conv=conv, source=source, mild=mild)
     tile = Int8Conv.space(shape, processor[0])[0]
     finish = Finish(out=Integers(dtype="uint8", zero=zero + 128), low=0.0)
-    check_conv(tile, shape, finish, processor, run_int8, seed=seed)
+    check_conv(tile, shape, finish, processor, run, seed=seed)
 
 
 @settings(max_examples=12, deadline=None)
@@ -234,7 +240,7 @@ def test_any_convolution(
     mild=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_any_product(processor, run_int8, rows, depth, columns, zero, mild, seed):
+def test_any_product(processor, run, rows, depth, columns, zero, mild, seed):
     shape = Int8GemmShape(
         gemm=GemmShape(rows=rows, depth=depth, columns=columns),
         source=Integers(dtype="uint8", zero=zero),
@@ -242,13 +248,13 @@ def test_any_product(processor, run_int8, rows, depth, columns, zero, mild, seed
     )
     tile = Int8Gemm.space(shape, processor[0])[0]
     finish = Finish(out=S8, low=-60.0, high=61.0)
-    check_gemm(tile, shape, finish, processor, run_int8, seed=seed)
+    check_gemm(tile, shape, finish, processor, run, seed=seed)
 
 
 @pytest.mark.parametrize(
     ("mcpu", "triple", "instruction"),
     [
-        ("icelake-server", "x86_64-linux-gnu", "vpdpbusd"),
+        ("cascadelake", "x86_64-linux-gnu", "vpdpbusd"),
         ("x86-64-v4", "x86_64-linux-gnu", "vpmaddubsw"),
         ("neoverse-n1", "aarch64-linux-gnu", "sdot"),
     ],
