@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from suture.codegen.choose.facts import facts_of
 from suture.codegen.schedule.base import Epilogue, Processor
+from suture.codegen.schedule.dot import Finish
 from suture.compiler.cost.features import Facts
 from suture.compiler.spec import format_spec
 from suture.errors import BackendError, Location
@@ -26,7 +27,7 @@ class Schedule(Protocol):
 
     name: ClassVar[str]
 
-    def kernel(self, shape: Any, epilogue: Epilogue, processor: Processor) -> Any:
+    def kernel(self, shape: Any, epilogue: Any, processor: Processor) -> Any:
         """Return the scheduled kernel, a ``PrimFunc`` whose last parameter is written."""
 
 
@@ -46,7 +47,7 @@ class Question:
 
     schedules: tuple[Schedule, ...]
     shape: Hashable
-    epilogue: Epilogue
+    epilogue: Epilogue | Finish
     processor: Processor
     constants: Constants = field(default=lambda _: (), compare=False, repr=False)
 

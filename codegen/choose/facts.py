@@ -19,9 +19,7 @@ from suture.compiler.cost.features import FLOAT, Facts
 
 
 @singledispatch
-def facts_of(
-    schedule: Any, shape: Any, epilogue: Epilogue, processor: Processor
-) -> Facts | None:
+def facts_of(schedule: Any, shape: Any, epilogue: Any, processor: Processor) -> Facts | None:
     """Return the raw numbers of a kernel, or None where nothing is known of the rule."""
     return None
 

@@ -12,19 +12,30 @@ from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
+from suture.codegen.emit.quantized import (
+    emit_dequantize,
+    emit_qconv,
+    emit_qgemm,
+    emit_quantize,
+)
 from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.conv_transpose import CONV_TRANSPOSE
 from suture.codegen.groups.gemm import GEMM
+from suture.codegen.groups.quantized import QCONV, QGEMM
 
 EMITTERS: Mapping[str, Emit] = {
     AFFINE: emit_affine,
     CONV: emit_conv,
     CONV_TRANSPOSE: emit_conv_transpose,
     GEMM: emit_gemm,
+    QCONV: emit_qconv,
+    QGEMM: emit_qgemm,
     "Concat": emit_concat,
+    "DequantizeLinear": emit_dequantize,
     "GlobalAveragePool": emit_global_mean,
     "MaxPool": emit_max_pool,
+    "QuantizeLinear": emit_quantize,
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),
 }
 """Operator → its emitter; all others are left to TVM's importer."""

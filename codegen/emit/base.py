@@ -18,6 +18,7 @@ from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser, Constants, Q
 from suture.codegen.emit.operands import Attributes, dims
 from suture.codegen.phases import Phases
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
+from suture.codegen.schedule.dot import Finish
 from suture.compiler.spec import format_spec
 
 
@@ -75,7 +76,7 @@ class Emitter:
         self,
         schedules: Sequence[Any],
         shape: Any,
-        epilogue: Epilogue,
+        epilogue: Epilogue | Finish,
         constants: Constants = lambda _: (),
     ) -> Any:
         """Return the schedule that a kernel gets; of equal kernels, the first decides.
@@ -111,6 +112,7 @@ class Emitter:
         kernel: Callable[[], Any],
         arguments: Sequence[Any],
         out: tuple[int, ...],
+        dtype: str = "float32",
     ) -> Any:
         """Emit a call of a scheduled kernel; equal kernels are built once.
 
@@ -119,7 +121,8 @@ class Emitter:
             key: What tells kernels of one schedule apart, shape and epilogue.
             kernel: Makes the kernel.
             arguments: What it reads.
-            out: The shape it writes, float32.
+            out: The shape it writes.
+            dtype: The type it writes.
         """
         choice = self._reasons.get((schedule, *key))
         function = self.function(
@@ -129,7 +132,7 @@ class Emitter:
         self.schedules[name] = format_spec(schedule.name, schedule)
         if choice:
             self.choices[name] = choice
-        call = relax.call_tir(function, list(arguments), relax.TensorType(out, "float32"))
+        call = relax.call_tir(function, list(arguments), relax.TensorType(out, dtype))
         return self.builder.emit(call)
 
     def function(self, key: tuple[object, ...], kernel: Callable[[], Any]) -> Any:
@@ -182,7 +185,7 @@ class Emitter:
                     return tirx.if_then_else(
                         channel < channels,
                         image[0, channel, i, j],
-                        tirx.const(0.0, "float32"),
+                        tirx.const(0, image.dtype),
                     )
 
                 return te.compute((blocks, height, width, lanes), read, name="blocked")

@@ -22,7 +22,6 @@ def emit_max_pool(emitter: Emitter, operator: Operator) -> Any | None:
     blocks, height, width, lanes = dims(emitter.twins[x])
     out_h = (height + top + bottom - kernel[0]) // strides[0] + 1
     out_w = (width + left + right - kernel[1]) // strides[1] + 1
-    lowest = tirx.min_value("float32")
 
     def pool(image: Any) -> Any:
         read = image
@@ -32,7 +31,7 @@ def emit_max_pool(emitter: Emitter, operator: Operator) -> Any | None:
                 lambda c, i, j, v: tirx.if_then_else(
                     tirx.all(i >= top, i < height + top, j >= left, j < width + left),
                     image[c, i - top, j - left, v],
-                    lowest,
+                    tirx.min_value(image.dtype),
                 ),
                 name="padded",
             )

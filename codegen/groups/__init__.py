@@ -13,9 +13,12 @@ from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
 from suture.codegen.groups.conv import match_conv
 from suture.codegen.groups.conv_transpose import match_conv_transpose
 from suture.codegen.groups.gemm import match_gemm
+from suture.codegen.groups.integers import drop_unread, move_integers
+from suture.codegen.groups.quantized import match_quantized
 from suture.codegen.groups.shuffle import absorb_shuffles
 
 MATCHERS: tuple[Match, ...] = (
+    match_quantized,
     match_affine,
     match_conv,
     match_conv_transpose,
@@ -27,6 +30,7 @@ MATCHERS: tuple[Match, ...] = (
 def group(model: ir.Model) -> tuple[str, ...]:
     """Replace every group of a prepared model, in place; return what they hold, for people."""
     told = []
+    move_integers(model)
     for node in list(model.graph):
         # What was taken into an earlier group belongs to no graph any more.
         if node.graph is None or node.domain not in DEFAULT_DOMAINS:
@@ -36,4 +40,5 @@ def group(model: ir.Model) -> tuple[str, ...]:
             replace(model.graph, found)
             told.append(" ".join(each.op_type for each in found.nodes))
     absorb_shuffles(model)
+    drop_unread(model)
     return tuple(told)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS, DOMAIN, Group
+from suture.codegen.groups.base import DEFAULT_DOMAINS, DOMAIN, Group, constant
 from suture.codegen.groups.values import is_static, numbers_of, shape_of
 
 AFFINE = "SutureAffine"
@@ -31,7 +29,8 @@ def match_affine(node: ir.Node) -> Group | None:
     group = Group(AFFINE, [node], [node.inputs[0], None, None], {"clipped": 0})
     scale, shift = _extend(group, scale, beta - mean * scale)
     for position, (name, vector) in enumerate((("scale", scale), ("shift", shift)), start=1):
-        group.inputs[position] = _constant(node, name, vector)
+        array = vector.astype(np.float32)
+        group.inputs[position] = constant(node, f"{node.outputs[0].name}.{name}", array)
     return group
 
 
@@ -79,17 +78,3 @@ def _term(node: ir.Node, value: ir.Value, channels: int) -> Numbers | None:
     if numbers.size == channels and numbers.shape[-3:] == (channels, 1, 1):
         return numbers.reshape(-1).astype(np.float64)
     return None
-
-
-def _constant(node: ir.Node, name: str, vector: Any) -> ir.Value:
-    """Return a new initializer of a node's graph."""
-    tensor = ir.Tensor(vector.astype(np.float32), name=f"{node.outputs[0].name}.{name}")
-    value = ir.Value(
-        name=tensor.name,
-        shape=tensor.shape,
-        type=ir.TensorType(tensor.dtype),
-        const_value=tensor,
-    )
-    assert node.graph is not None
-    node.graph.register_initializer(value)
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy.typing as npt
 import onnx_ir as ir
 
 DOMAIN = "suture"
@@ -36,6 +37,20 @@ class Group:
 
 Match = Callable[[ir.Node], Group | None]
 """Returns the group that begins at a node, or None where the matcher has none."""
+
+
+def constant(node: ir.Node, name: str, array: npt.NDArray[Any]) -> ir.Value:
+    """Return a new initializer of a node's graph."""
+    tensor = ir.Tensor(array, name=name)
+    value = ir.Value(
+        name=name,
+        shape=tensor.shape,
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
+    )
+    assert node.graph is not None
+    node.graph.register_initializer(value)
+    return value
 
 
 def replace(graph: ir.Graph, group: Group) -> None:

@@ -13,9 +13,13 @@ FLOAT = ir.DataType.FLOAT
 
 def is_static(value: ir.Value | None) -> bool:
     """Whether a value is a float32 tensor of known shape with no empty axis."""
+    return is_fixed(value) and value is not None and value.dtype == FLOAT
+
+
+def is_fixed(value: ir.Value | None) -> bool:
+    """Whether a value's shape is known and has no empty axis."""
     return (
         value is not None
-        and value.dtype == FLOAT
         and value.shape is not None
         and value.shape.is_static()
         and all(value.shape.numpy())

@@ -25,18 +25,21 @@ class Processor:
         lanes: float32 numbers in one vector register.
         registers: How many vector registers there are.
         threads: Cores that a kernel may use.
+        dots: Names of ways to add up products of 8-bit numbers, the best first.
     """
 
     lanes: int
     registers: int
     threads: int = 1
+    dots: tuple[str, ...] = ("plain",)
 
 
 WIDTHS: Mapping[str, Processor] = {
-    "x86-64-v4": Processor(lanes=16, registers=32),
-    "x86-64-v3": Processor(lanes=8, registers=16),
+    "cascadelake": Processor(lanes=16, registers=32, dots=("vnni",)),
+    "x86-64-v4": Processor(lanes=16, registers=32, dots=("maddubs", "madd")),
+    "x86-64-v3": Processor(lanes=8, registers=16, dots=("maddubs", "madd")),
     "x86-64": Processor(lanes=4, registers=16),
-    "neoverse-n1": Processor(lanes=4, registers=32),
+    "neoverse-n1": Processor(lanes=4, registers=32, dots=("sdot",)),
     "generic": Processor(lanes=4, registers=32),
 }
 """Levels of vector instructions → their vector units (AVX-512, AVX2, SSE2, NEON)."""

@@ -15,6 +15,8 @@ from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import WIDTHS, Processor, ceil_div
 from suture.compiler.target import lambda_arm64
 
+NAN = {"float32": np.nan}
+"""What stands where nothing was written."""
 ARM64 = pytest.param("neoverse-n1", marks=pytest.mark.emulator)
 
 
@@ -39,15 +41,16 @@ def run(zig_cache, tmp_path_factory):
     """
     home = tmp_path_factory.mktemp("kernels")
 
-    def run(kernel, arrays, out, target):
+    def run(kernel, arrays, out, target, dtype="float32"):
+        arrays = [np.ascontiguousarray(array) for array in arrays]
         if "aarch64" in str(target.attrs.get("mtriple", "")):
-            return emulate(kernel, arrays, out, home=home, cache=zig_cache)
+            return emulate(kernel, arrays, (out, dtype), home=home, cache=zig_cache)
         kernels = {"one": kernel, "two": shared(kernel, 2, least_us=0)}
         named = {name: each.with_attr("global_symbol", name) for name, each in kernels.items()}
         library = tvm.compile(tvm.IRModule(named), target=target)
         answers = []
         for name in kernels:
-            whole = (*arrays, np.full(out, np.nan, np.float32))
+            whole = (*arrays, np.full(out, NAN.get(dtype, 99), dtype))
             tensors = [tvm.runtime.tensor(array) for array in whole]
             library[name](*tensors)
             answers.append(tensors[-1].numpy())
@@ -64,7 +67,8 @@ def emulate(kernel, arrays, out, *, home, cache):
         Tensor(space="input", buffer=position, shape=array.shape, dtype=str(array.dtype))
         for position, array in enumerate(arrays)
     )
-    output = Tensor(space="output", shape=tuple(out), dtype="float32")
+    shape, dtype = tuple(out[0]), out[1]
+    output = Tensor(space="output", shape=shape, dtype=dtype)
     plan = AotPlan(
         tensors=(*inputs, output),
         calls=(Call("main", tuple(range(len(inputs) + 1))),),
@@ -84,8 +88,16 @@ def emulate(kernel, arrays, out, *, home, cache):
         build_runner(target, workdir=home, cache=cache)
     program = EmulatedProgram(
         build(lowered, plan, target, workdir=home / "kernel", cache=cache),
+<<<<<<< HEAD
         tuple(Slot(str(n), array.shape, str(array.dtype)) for n, array in enumerate(arrays)),
         (Slot("out", tuple(out), "float32"),),
+=======
+        tuple(
+            Slot(str(place), array.shape, str(array.dtype))
+            for place, array in enumerate(arrays)
+        ),
+        (Slot("out", shape, dtype),),
+>>>>>>> a9b42c4 (Schedules of quantised kernels are chosen like all others, and threads share their tiles)
         emulator=find_emulator(target),
         runner=runner,
     )
