@@ -14,6 +14,7 @@ import tvm
 from suture.codegen.aot import AotPlan, plan_source
 from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.phases import Phases
+from suture.codegen.pipeline import PIPELINE
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
 from suture.codegen.zig import compile_c
@@ -132,7 +133,8 @@ def write_kernels(
     }
     path = folder / f"kernels{processor.suffix}.o"
     try:
-        module = tvm.tirx.build(tvm.IRModule(symbols), target=tvm_target(processor.target))
+        target = tvm_target(processor.target)
+        module = tvm.tirx.build(tvm.IRModule(symbols), target=target, pipeline=PIPELINE)
         module.write_to_file(str(path), "o")
     except Exception as error:
         raise LoweringError(
