@@ -7,8 +7,9 @@ products in one kernel) write their loops themselves. Everything here must be ca
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,13 @@ def kernel(
 def loop(extent: int) -> Any:
     """Return a context that repeats its statements; its variable is what ``as`` binds."""
     return T.serial(extent)
+
+
+@contextlib.contextmanager
+def guard(condition: Any) -> Iterator[None]:
+    """Give a context whose statements run where a condition holds."""
+    with T.If(condition), T.Then():
+        yield
 
 
 def named(value: Any) -> Any:
@@ -107,7 +115,7 @@ def sections(length: int, size: int) -> tuple[Sections, ...]:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors of one width.
+    """Vectors of one width, or single numbers.
 
     Attributes:
         lanes: float32 numbers in one.
@@ -117,7 +125,7 @@ class Vectors:
 
     def at(self, first: Any) -> Any:
         """Return the indices of a vector's elements along the last axis."""
-        return tirx.Ramp(first, 1, self.lanes)
+        return first if self.lanes == 1 else tirx.Ramp(first, 1, self.lanes)
 
     def load(self, buffer: Any, *index: Any) -> Any:
         """Return the vector that begins at an element."""
@@ -129,7 +137,7 @@ class Vectors:
 
     def spread(self, value: Any) -> Any:
         """Return a vector of one number."""
-        return tirx.Broadcast(value, self.lanes)
+        return value if self.lanes == 1 else tirx.Broadcast(value, self.lanes)
 
     def register(self, initial: Any) -> Register:
         """Return a vector that is kept in a register."""
