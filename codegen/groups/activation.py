@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
 
 from suture.codegen.groups.base import DEFAULT_DOMAINS
+from suture.codegen.groups.evaluate import evaluate
 from suture.codegen.groups.values import numbers_of
 from suture.codegen.schedule.activation import Activation
 
@@ -84,7 +83,7 @@ def recognise(value: ir.Value, nodes: list[ir.Node]) -> Following | None:
     """Return which activation some nodes compute of a value, or None."""
     if len(nodes) < 2:
         return None
-    answers = evaluate(value, nodes)
+    answers = evaluate(nodes, {value: PROBES.astype(np.float32)}, nodes[-1].outputs[0])
     if answers is None:
         return None
     for activation, (parameter, function) in COMPOSED.items():
@@ -97,38 +96,6 @@ def recognise(value: ir.Value, nodes: list[ir.Node]) -> Following | None:
     if np.allclose(answers, sixth, rtol=TOLERANCE, atol=TOLERANCE):
         return Following(tuple(nodes), "hard-sigmoid", 1 / 6, 0.5)
     return None
-
-
-def evaluate(value: ir.Value, nodes: list[ir.Node]) -> npt.NDArray[np.float32] | None:
-    """Return what nodes compute of the probes, or None where onnx cannot."""
-    graph = nodes[0].graph
-    assert isinstance(graph, ir.Graph)
-    make = onnx.helper.make_tensor_value_info
-    constants = {
-        each.name: each.const_value
-        for node in nodes
-        for each in node.inputs
-        if each is not None and each.const_value is not None
-    }
-    proto = onnx.helper.make_graph(
-        [ir.to_proto(node) for node in nodes],
-        "activation",
-        [make(value.name, onnx.TensorProto.FLOAT, [len(PROBES)])],
-        [make(nodes[-1].outputs[0].name, onnx.TensorProto.FLOAT, None)],
-        [
-            onnx.numpy_helper.from_array(np.asarray(c.numpy().reshape(())), name)
-            for name, c in constants.items()
-        ],
-    )
-    opsets = [onnx.helper.make_opsetid(d, v) for d, v in graph.opset_imports.items()]
-    model = onnx.helper.make_model(proto, opset_imports=opsets)
-    try:
-        with np.errstate(all="ignore"):
-            probes = {str(value.name): PROBES.astype(np.float32)}
-            (answers,) = ReferenceEvaluator(model).run(None, probes)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        return None
-    return np.asarray(answers)
 
 
 def _next(value: ir.Value, nodes: list[ir.Node]) -> ir.Node | None:
