@@ -34,7 +34,6 @@ def keep_on_stack(allocation: Any) -> Any:
     return tirx.AllocBuffer(buffer, {"disable_lower_builtin": tirx.const(True, "bool")})
 
 
-@tvm.transform.module_pass(opt_level=0, name="suture.KeepLocalsOnStack")
 def keep_locals_on_stack(module: tvm.IRModule, _: Any) -> tvm.IRModule:
     """Mark the small local buffers of every kernel."""
     functions = {
@@ -50,7 +49,10 @@ def keep_locals_on_stack(module: tvm.IRModule, _: Any) -> tvm.IRModule:
 
 def _pipeline() -> tuple[Any, Any, Any]:
     lower, finish_host, finish_device = default_s_tir_pipeline()
-    return tvm.transform.Sequential([lower, keep_locals_on_stack]), finish_host, finish_device
+    keep = tvm.transform.module_pass(
+        keep_locals_on_stack, opt_level=0, name="suture.KeepLocalsOnStack"
+    )
+    return tvm.transform.Sequential([lower, keep]), finish_host, finish_device
 
 
 # TVM takes pipelines by name only.

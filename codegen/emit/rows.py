@@ -24,9 +24,7 @@ def emit_softmax(emitter: Emitter, operator: Operator) -> Any | None:
     if operator.attributes.get("axis", -1) not in (-1, len(whole) - 1):
         return None
     logarithm = operator.name == "LogSoftmax"
-    shape = SoftmaxShape(
-        rows=math.prod(whole[:-1]), columns=whole[-1], logarithm=logarithm
-    )
+    shape = SoftmaxShape(rows=math.prod(whole[:-1]), columns=whole[-1], logarithm=logarithm)
     schedule = Softmax.space(shape, emitter.processor)[0]
     rows = (shape.rows, shape.columns)
     source = emitter.reshaped(x, rows)

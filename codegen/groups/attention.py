@@ -114,9 +114,7 @@ def _split_mask(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
     return None, None
 
 
-def _operands(
-    product: ir.Node, mixing: ir.Node
-) -> tuple[Arranged, Arranged, Arranged] | None:
+def _operands(product: ir.Node, mixing: ir.Node) -> tuple[Arranged, Arranged, Arranged] | None:
     """Return Q, K and V as ``[batch, heads, rows, columns]``."""
     found = []
     given = ((product.inputs[0], True), (product.inputs[1], True), (mixing.inputs[1], False))
@@ -126,8 +124,8 @@ def _operands(
             return None
         places = part.places if part.places.ndim == 4 else part.places[None]
         found.append(replace(part, places=places))
-    query, key, value = found
-    return query, replace(key, places=key.places.swapaxes(2, 3)), value
+    key = replace(found[1], places=found[1].places.swapaxes(2, 3))
+    return found[0], key, found[2]
 
 
 def _sizes(query: Places, key: Places, value: Places) -> tuple[int, ...] | None:

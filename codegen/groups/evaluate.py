@@ -37,10 +37,12 @@ def evaluate(
         [ir.to_proto(node) for node in nodes],
         "nodes",
         [
-            info(value.name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            info(
+                str(value.name), onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
             for value, array in given.items()
         ],
-        [info(wanted.name, onnx.TensorProto.UNDEFINED, None)],
+        [info(str(wanted.name), onnx.TensorProto.UNDEFINED, None)],
         [onnx.numpy_helper.from_array(c.numpy(), name) for name, c in constants.items()],
     )
     opsets = [onnx.helper.make_opsetid(d, v) for d, v in graph.opset_imports.items()]

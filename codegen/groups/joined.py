@@ -100,7 +100,7 @@ def _constant(name: str, numbers: Array) -> ir.Value:
     tensor = ir.tensor(np.ascontiguousarray(numbers), name=name)
     return ir.Value(
         name=name,
-        shape=ir.Shape(tensor.shape),
+        shape=ir.Shape(numbers.shape),
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
     )

@@ -19,8 +19,7 @@ from suture.codegen.groups.evaluate import evaluate
 from suture.codegen.groups.values import is_constant, is_static, numbers_of, shape_of
 
 REARRANGING = frozenset(
-    ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Split", "Gather", "Slice", "Identity")
-    + ("Flatten",)
+    "Transpose Reshape Squeeze Unsqueeze Split Gather Slice Identity Flatten".split()
 )
 MOST_ELEMENTS = 1 << 25
 

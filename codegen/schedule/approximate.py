@@ -17,27 +17,51 @@ ROUNDER = 12582912.0  # 1.5 · 2^23: adding it leaves the nearest integer in the
 EXPONENT_BITS = 23
 
 # Cephes, expf.c (S. Moshier, 1992).
-EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
-EXP = (*EXP, 5.0000001201e-1)
+EXP = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
 EXP_RANGE = (-87.6, 89.0)
 """Below is zero, denormal results too; above is infinite."""
 
-# Eigen, MathFunctionsImpl.h (generic_fast_tanh_float) and, as XLA and TVM's topi have it, erf.
+# Eigen, MathFunctionsImpl.h (generic_fast_tanh_float) and, as XLA and TVM's topi have it, erf:
+# odd in x, above and below the fraction bar.
 ERF = (
-    (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06)
-    + (-5.69250639462346e-05, -7.34990630326855e-04, -2.95459980854025e-03)
-    + (-1.60960333262415e-02,)
+    -2.72614225801306e-10,
+    2.77068142495902e-08,
+    -2.10102402082508e-06,
+    -5.69250639462346e-05,
+    -7.34990630326855e-04,
+    -2.95459980854025e-03,
+    -1.60960333262415e-02,
 )
-ERF_BELOW = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03)
-ERF_BELOW = (*ERF_BELOW, -7.37332916720468e-03, -1.42647390514189e-02)
+ERF_BELOW = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
 ERF_RANGE = 4.0
 TANH = (
-    (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11)
-    + (5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04)
-    + (4.89352455891786e-03,)
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
 )
-TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03)
-TANH_BELOW = (*TANH_BELOW, 4.89352518554385e-03)
+TANH_BELOW = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
 TANH_RANGE = 9.0
 
 
@@ -117,9 +141,7 @@ def sigmoid(value: Any) -> Any:
     return bound(value, lambda x: number(1.0, x) / (number(1.0, x) + exp(number(0.0, x) - x)))
 
 
-def _ratio(
-    value: Any, above: Sequence[float], below: Sequence[float], limit: float
-) -> Any:
+def _ratio(value: Any, above: Sequence[float], below: Sequence[float], limit: float) -> Any:
     """Return an odd function as x times a ratio of polynomials in x²."""
 
     def of_square(x: Any, square: Any) -> Any:

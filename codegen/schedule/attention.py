@@ -258,9 +258,7 @@ class _Head:
             return by.load(self.buffers["mask"], place)
         return by.spread(self.buffers["mask"][place])
 
-    def _mix(
-        self, scores: Any, values: Any, width: int, row: Any, shares: list[Any]
-    ) -> None:
+    def _mix(self, scores: Any, values: Any, width: int, row: Any, shares: list[Any]) -> None:
         """Write the sums of values, each as its share says."""
         lanes, keys = self.vectors.lanes, self.shape.keys
         for first, count, columns in self._panels(self.shape.depth):

@@ -38,9 +38,7 @@ def kernel(
         T.func_name("main")
         T.func_attr({"tirx.noalias": True})
         body(
-            *(
-                T.arg(name, T.buffer(tuple(shape), FLOAT)) for name, shape in arguments.items()
-            )
+            *(T.arg(name, T.buffer(tuple(shape), FLOAT)) for name, shape in arguments.items())
         )
     return mark(builder.get())
 
