@@ -45,8 +45,8 @@ def erf(x):
 @pytest.mark.parametrize(
     ("name", "exact", "relative", "absolute"),
     [
-        ("exp", np.exp, 1.5e-7, 1.3e-38),
-        ("sigmoid", sigmoid, 3e-7, 1.3e-38),
+        ("exp", np.exp, 1.5e-7, 1.7e-38),
+        ("sigmoid", sigmoid, 3e-7, 1.7e-38),
         ("erf", erf, 5e-7, 0),
         ("tanh", np.tanh, 4e-7, 0),
     ],
@@ -88,4 +88,4 @@ def test_every_activation(apply, kind):
     finite = np.isfinite(X)
     np.testing.assert_allclose(found[finite], wanted[finite], rtol=1e-6, atol=1e-6)
     assert np.isnan(found[np.isnan(X)]).all()
-    assert found[X == np.inf] == wanted[X == np.inf]
+    assert found[X == np.inf] == pytest.approx(wanted[X == np.inf])
