@@ -36,10 +36,12 @@ def kernel(
     """
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        T.func_attr({"tirx.noalias": True})
-        body(
-            *(T.arg(name, T.buffer(tuple(shape), FLOAT)) for name, shape in arguments.items())
-        )
+        buffers = [T.arg(n, T.buffer(tuple(shape), FLOAT)) for n, shape in arguments.items()]
+        # Relax takes it for granted that a kernel is a block.
+        with T.sblock("root"):
+            T.reads()
+            T.writes()
+            body(*buffers)
     return mark(builder.get())
 
 
