@@ -18,7 +18,6 @@ import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
-from suture.codegen.approximated import approximate
 from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
 from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser
 from suture.codegen.emit import EMITTERS
@@ -102,7 +101,7 @@ def lower(
         imported, emitter = import_model(prepared, processor_of(target), chooser, phases)
     with phases.phase("lower"):
         module = write_buffers(fuse(imported, processor), processor)
-        module = parallelize(vectorize(approximate(module)), target.threads)
+        module = parallelize(vectorize(module), target.threads)
     return Lowered(
         module=module,
         target=processor,

@@ -1,12 +1,15 @@
-"""TVM's pipeline from TensorIR to machine code, with accumulators kept on the stack.
+"""TVM's pipeline from TensorIR to machine code, with two steps of our own.
 
-TVM lowers every buffer of a kernel to a call that allocates memory, those of a few vectors
-too. LLVM then may not drop what is written there: it carries the accumulators of one loop in
-registers past the next, which has too few left and spills. On the stack they are registers.
+Functions that processors lack are written out before it. After it, accumulators are kept on
+the stack: TVM lowers every buffer of a kernel to a call that allocates memory, those of a few
+vectors too. LLVM then may not drop what is written there: it carries the accumulators of one
+loop in registers past the next, which has too few left and spills. On the stack they are
+registers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tvm
@@ -14,6 +17,8 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline
 from tvm.tirx.compilation_pipeline import register_tir_pipeline
+
+from suture.codegen.approximate import write_out
 
 PIPELINE = "suture"
 MOST_BYTES = 16384
@@ -34,7 +39,7 @@ def keep_on_stack(allocation: Any) -> Any:
     return tirx.AllocBuffer(buffer, {"disable_lower_builtin": tirx.const(True, "bool")})
 
 
-def keep_locals_on_stack(module: tvm.IRModule, _: Any) -> tvm.IRModule:
+def keep_locals_on_stack(module: tvm.IRModule) -> tvm.IRModule:
     """Mark the small local buffers of every kernel."""
     functions = {
         name: function.with_body(
@@ -49,10 +54,13 @@ def keep_locals_on_stack(module: tvm.IRModule, _: Any) -> tvm.IRModule:
 
 def _pipeline() -> tuple[Any, Any, Any]:
     lower, finish_host, finish_device = default_s_tir_pipeline()
-    keep = tvm.transform.module_pass(
-        keep_locals_on_stack, opt_level=0, name="suture.KeepLocalsOnStack"
-    )
-    return tvm.transform.Sequential([lower, keep]), finish_host, finish_device
+    steps = [_step(write_out), lower, _step(keep_locals_on_stack)]
+    return tvm.transform.Sequential(steps), finish_host, finish_device
+
+
+def _step(change: Callable[[tvm.IRModule], tvm.IRModule]) -> Any:
+    name = f"suture.{change.__name__}"
+    return tvm.transform.module_pass(lambda module, _: change(module), opt_level=0, name=name)
 
 
 # TVM takes pipelines by name only.

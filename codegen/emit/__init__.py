@@ -13,8 +13,8 @@ from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
-from suture.codegen.groups.affine import AFFINE
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
+from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.attention import ATTENTION
 from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.conv_transpose import CONV_TRANSPOSE

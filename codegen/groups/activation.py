@@ -25,8 +25,27 @@ Array = npt.NDArray[np.float64]
 LOWEST, HIGHEST = -3.4028234663852886e38, 3.4028234663852886e38
 MOST_NODES = 12
 OPERATORS = frozenset(
-    "Add Sub Mul Div Neg Pow Sqrt Exp Erf Tanh Sigmoid HardSigmoid HardSwish Softplus Relu "
-    "Clip Min Max Reciprocal".split()
+    {
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Neg",
+        "Pow",
+        "Sqrt",
+        "Exp",
+        "Erf",
+        "Tanh",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Relu",
+        "Clip",
+        "Min",
+        "Max",
+        "Reciprocal",
+    }
 )
 """Operators that work element by element, of which activations are composed."""
 PROBES = np.concatenate([np.linspace(-12, 12, 97), [-0.01, 1e-3, 0.3, 40.0, -40.0]])

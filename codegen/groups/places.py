@@ -19,7 +19,17 @@ from suture.codegen.groups.evaluate import evaluate
 from suture.codegen.groups.values import is_constant, is_static, numbers_of, shape_of
 
 REARRANGING = frozenset(
-    "Transpose Reshape Squeeze Unsqueeze Split Gather Slice Identity Flatten".split()
+    {
+        "Transpose",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Split",
+        "Gather",
+        "Slice",
+        "Identity",
+        "Flatten",
+    }
 )
 MOST_ELEMENTS = 1 << 25
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from tvm import tirx
-
-from suture.codegen.schedule.approximate import bound, erf, exp, number, sigmoid, tanh
+from tvm import te, tirx
 
 Activation = Literal[
     "none",
@@ -25,18 +23,24 @@ Activation = Literal[
     "mish",
 ]
 
+sigmoid, tanh, erf, exp = tirx.sigmoid, tirx.tanh, tirx.erf, tirx.exp
 ROOT_HALF = 0.7071067811865476
 ROOT_TWO_BY_PI, CUBIC = 0.7978845608028654, 0.044715
 
 
+def number(value: float, like: Any) -> Any:
+    """Return a constant of an expression's type."""
+    return tirx.const(value, str(like.ty.dtype))
+
+
 def at_least(x: Any, low: float) -> Any:
-    """Return the larger one; not-a-number flows, as it does in ONNX Runtime."""
-    return tirx.Select(x < low, number(low, x), x)
+    """Return the larger one; not-a-number, if second, flows, as it does in ONNX Runtime."""
+    return tirx.max(number(low, x), x)
 
 
 def at_most(x: Any, high: float) -> Any:
     """Return the smaller one; not-a-number flows."""
-    return tirx.Select(x > high, number(high, x), x)
+    return tirx.min(number(high, x), x)
 
 
 def relu(x: Any, _: float, __: float) -> Any:
@@ -45,8 +49,8 @@ def relu(x: Any, _: float, __: float) -> Any:
 
 
 def clip(x: Any, low: float, high: float) -> Any:
-    """Return what is within bounds; the upper one wins, as in ONNX."""
-    return at_most(at_least(x, low), high)
+    """Return what is within bounds."""
+    return at_least(at_most(x, high), low)
 
 
 def leaky_relu(x: Any, alpha: float, _: float) -> Any:
@@ -84,11 +88,9 @@ def gelu_tanh(x: Any, _: float, __: float) -> Any:
 
 def mish(x: Any, _: float, __: float) -> Any:
     """Return x · tanh(log(1 + e^x)) (Misra, 2019), which is x · (u² + 2u) / (u² + 2u + 2)."""
-
-    def ratio(u: Any) -> Any:
-        return bound(u * u + u + u, lambda n: x * (n / (n + number(2.0, x))))
-
-    return bound(exp(at_most(x, 20.0)), ratio)
+    u = exp(at_most(x, 20.0))
+    above = u * (u + number(2.0, x))
+    return x * (above / (above + number(2.0, x)))
 
 
 ACTIVATIONS: Mapping[Activation, Callable[[Any, float, float], Any]] = {
@@ -109,7 +111,9 @@ ACTIVATIONS: Mapping[Activation, Callable[[Any, float, float], Any]] = {
 
 
 def activate(kind: Activation, value: Any, low: float, high: float) -> Any:
-    """Return an activation of a value, which is computed once."""
+    """Return an activation of a value; whatever is not a number stays so."""
     if kind == "none":
         return value
-    return bound(value, lambda x: ACTIVATIONS[kind](x, low, high))
+    if isinstance(value, te.tensor.TensorSlice):
+        value = value.asobject()
+    return ACTIVATIONS[kind](value, low, high)

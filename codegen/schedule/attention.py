@@ -8,7 +8,9 @@ results are written where they lie, so that nothing is transposed around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -133,17 +135,22 @@ class Attention:
             operands["mask"] = shape.mask
         operands["result"] = shape.result
 
+        heads = shape.batch * shape.heads
+        chunks = processor.threads // math.gcd(heads, processor.threads)
+
         def body(*buffers: Any) -> None:
             named_buffers = dict(zip(operands, buffers, strict=True))
-            with loop(shape.batch * shape.heads) as which:
-                batch, head = which // shape.heads, which % shape.heads
+            with loop(heads * chunks, shared=processor.threads > 1) as task:
+                which = task // chunks
                 _Head(
                     tile=self,
                     shape=shape,
                     vectors=Vectors(processor.lanes),
                     buffers=named_buffers,
-                    batch=batch,
-                    head=head,
+                    batch=which // shape.heads,
+                    head=which % shape.heads,
+                    chunk=task % chunks,
+                    chunks=chunks,
                 ).emit()
 
         arguments = {name: (operand.extent,) for name, operand in operands.items()}
@@ -152,7 +159,11 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True)
 class _Head:
-    """One head of a kernel in the making."""
+    """One head of a kernel in the making, or one of the chunks that its queries are cut into.
+
+    Chunks even out what threads do where heads do not share out evenly among them; each
+    packs the keys and values for itself.
+    """
 
     tile: Attention
     shape: AttentionShape
@@ -160,6 +171,8 @@ class _Head:
     buffers: dict[str, Any]
     batch: Any
     head: Any
+    chunk: Any
+    chunks: int
 
     def emit(self) -> None:
         """Pack keys and values; then, tile by tile of queries, scores, softmax and results."""
@@ -171,12 +184,21 @@ class _Head:
         self._pack(values, "value", (shape.depth, shape.keys), rows_are_columns=False)
         scores, shares = workspace(self.tile.rows * width), scratch(self.tile.rows)
         for part in sections(shape.queries, self.tile.rows):
-            with loop(part.count) as i:
+            with self._tiles(part.count) as i:
                 row = part.first + i * part.size
                 self._scores(scores, keys, width, part.size, row)
                 with loop(part.size) as r:
                     store(shares, self._softmax(scores, width, r, row), r)
                 self._mix(scores, values, width, row, [shares[r] for r in range(part.size)])
+
+    @contextmanager
+    def _tiles(self, count: int) -> Iterator[Any]:
+        """Give a loop over the tiles of a section that belong to this chunk."""
+        each = ceil_div(count, self.chunks)
+        with loop(each) as turn:
+            tile = self.chunk * each + turn
+            with guard(tile < count) if each * self.chunks > count else nullcontext():
+                yield tile
 
     def _read(self, operand: str, row: Any, column: Any) -> Any:
         where: Strided = getattr(self.shape, operand)

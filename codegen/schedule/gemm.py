@@ -22,6 +22,7 @@ from suture.codegen.schedule.vectors import (
     kernel,
     loop,
     named,
+    pays,
     scratch,
     sections,
     store,
@@ -70,8 +71,7 @@ class Gemm:
         for wide in range(1, min(MOST_WIDE, vectors) + 1):
             columns = wide * processor.lanes
             whole = max(1, shape.columns // columns)
-            most = max(1, PANEL_BYTES // (shape.depth * columns * 4))
-            panels = max(n for n in range(1, whole + 1) if whole % n == 0 and n <= most)
+            panels = _panels(shape, columns, whole, processor.threads)
             for rows in range(1, min(MOST_ROWS, shape.rows) + 1):
                 if rows * wide + wide + 1 <= processor.registers:
                     found[cls(rows, columns, panels)] = _cycles(
@@ -122,24 +122,30 @@ class Gemm:
                 residual=residual,
                 result=rest[-1],
             )
-            self._loops(tile, padded)
+            shared = processor.threads > 1 and pays(shape.rows * shape.depth * padded)
+            self._loops(tile, padded, shared=shared)
 
         return kernel(arguments, body)
 
-    def _loops(self, tile: _Tile, padded: int) -> None:
-        """Emit the loops over panels, rows and panels again; then the narrow last panel."""
+    def _loops(self, tile: _Tile, padded: int, *, shared: bool) -> None:
+        """Emit the loops over panels, rows and panels again; then the narrow last panel.
+
+        Threads share blocks of panels where there are several, else tiles of rows.
+        """
         shape = tile.shape
         whole = shape.columns // self.columns
+        blocks = whole // self.panels
         parts = sections(shape.rows, self.rows)
         if whole:
-            with loop(whole // self.panels) as block:
+            with loop(blocks, shared=shared and blocks > 1) as block:
                 for part in parts:
-                    with loop(part.count) as i, loop(self.panels) as j:
+                    by_rows = shared and blocks == 1 and part.count > 1
+                    with loop(part.count, shared=by_rows) as i, loop(self.panels) as j:
                         row = part.first + i * part.size
                         tile.emit(part.size, self.columns, row, block * self.panels + j)
         if shape.columns % self.columns:
             for part in parts:
-                with loop(part.count) as i:
+                with loop(part.count, shared=shared and part.count > 1) as i:
                     row = part.first + i * part.size
                     tile.emit(part.size, padded - whole * self.columns, row, whole)
 
@@ -197,6 +203,18 @@ class _Tile:
                 lambda: self.residual[row, column + lane],
             )
             store(self.result, finished, row, column + lane)
+
+
+def _panels(shape: GemmShape, columns: int, whole: int, threads: int) -> int:
+    """Return how many of the whole panels rows pass over at a time.
+
+    As many as fit into the cache; where threads share them, as many blocks as share out
+    evenly, if there is such a number.
+    """
+    most = max(1, PANEL_BYTES // (shape.depth * columns * 4))
+    fit = [n for n in range(1, whole + 1) if whole % n == 0 and n <= most]
+    even = [n for n in fit if (whole // n) % threads == 0]
+    return max(even or fit)
 
 
 def _cycles(shape: GemmShape, rows: int, wide: int, lanes: int) -> float:

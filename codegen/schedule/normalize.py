@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 import tvm
 from tvm import tirx
 
-from suture.codegen.schedule.approximate import number
+from suture.codegen.schedule.activation import number
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.rows import Row, added
-from suture.codegen.schedule.vectors import Vectors, kernel, loop, named
+from suture.codegen.schedule.vectors import Vectors, kernel, loop, named, pays
+
+COST = 6
+"""About how many multiply-adds a number takes as long as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +54,17 @@ class Normalize:
 
     Attributes:
         lanes: Numbers in a vector.
+        threads: Threads that share the rows.
     """
 
     name: ClassVar[str] = "normalize"
     lanes: int
+    threads: int = 1
 
     @classmethod
     def space(cls, shape: NormShape, processor: Processor) -> tuple[Normalize, ...]:
         """Return the only way there is."""
-        return (cls(processor.lanes),)
+        return (cls(processor.lanes, processor.threads),)
 
     def kernel(self, shape: NormShape) -> tvm.tirx.PrimFunc:
         """Return the kernel: rows, factors, offsets if any, output."""
@@ -71,7 +76,8 @@ class Normalize:
 
         def body(source: Any, factor: Any, *rest: Any) -> None:
             offset = rest[0] if shape.offset else None
-            with loop(shape.rows) as row:
+            shared = self.threads > 1 and pays(COST * shape.rows * shape.columns)
+            with loop(shape.rows, shared=shared) as row:
                 self._row(shape, row, source, factor, offset, rest[-1])
 
         return kernel(arguments, body)

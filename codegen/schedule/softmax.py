@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 import tvm
 from tvm import tirx
 
-from suture.codegen.schedule.approximate import exp
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.rows import LOWEST, Row, added, larger
-from suture.codegen.schedule.vectors import Vectors, kernel, loop, named
+from suture.codegen.schedule.vectors import Vectors, kernel, loop, named, pays
+
+COST = 16
+"""About how many multiply-adds a number takes as long as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ def exponentials(row: Row, read: Callable[[Vectors, Any], Any], write: Any) -> t
     largest = row.fold(read, larger, LOWEST)
 
     def term(by: Vectors, at: Any) -> Any:
-        value = named(exp(read(by, at) - by.spread(largest)))
+        value = named(tirx.exp(read(by, at) - by.spread(largest)))
         if write is not None:
             write(by, at, value)
         return value
@@ -57,22 +59,25 @@ class Softmax:
 
     Attributes:
         lanes: Numbers in a vector.
+        threads: Threads that share the rows.
     """
 
     name: ClassVar[str] = "softmax"
     lanes: int
+    threads: int = 1
 
     @classmethod
     def space(cls, shape: SoftmaxShape, processor: Processor) -> tuple[Softmax, ...]:
         """Return the only way there is."""
-        return (cls(processor.lanes),)
+        return (cls(processor.lanes, processor.threads),)
 
     def kernel(self, shape: SoftmaxShape) -> tvm.tirx.PrimFunc:
         """Return the kernel: rows, output."""
         whole = (shape.rows, shape.columns)
 
         def body(source: Any, result: Any) -> None:
-            with loop(shape.rows) as row:
+            shared = self.threads > 1 and pays(COST * shape.rows * shape.columns)
+            with loop(shape.rows, shared=shared) as row:
                 self._row(shape, row, source, result)
 
         return kernel({"source": whole, "result": whole}, body)

@@ -21,6 +21,8 @@ from tvm.tirx.script import builder as T  # noqa: N812 (TVM's own name for it)
 from suture.codegen.schedule.base import mark
 
 FLOAT = "float32"
+LEAST_PRODUCTS = 1 << 17
+"""Fewer multiply-adds are done by one thread: they take a few microseconds."""
 LATENCY = 8
 """Multiply-adds under way at once: two start each cycle and each takes four."""
 
@@ -45,9 +47,14 @@ def kernel(
     return mark(builder.get())
 
 
-def loop(extent: int) -> Any:
-    """Return a context that repeats its statements; its variable is what ``as`` binds."""
-    return T.serial(extent)
+def loop(extent: int, *, shared: bool = False) -> Any:
+    """Return a context that repeats its statements; its variable is what ``as`` binds.
+
+    Args:
+        extent: How often.
+        shared: Whether threads share the rounds, which must not depend on each other.
+    """
+    return T.parallel(extent) if shared else T.serial(extent)
 
 
 @contextlib.contextmanager
@@ -55,6 +62,11 @@ def guard(condition: Any) -> Iterator[None]:
     """Give a context whose statements run where a condition holds."""
     with T.If(condition), T.Then():
         yield
+
+
+def pays(products: int) -> bool:
+    """Whether a kernel of so many multiply-adds is worth sharing among threads."""
+    return products >= LEAST_PRODUCTS
 
 
 def named(value: Any) -> Any:

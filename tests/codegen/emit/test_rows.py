@@ -47,7 +47,7 @@ LAYER = """g (float[1,11,24] x, float[24,24] wq, float[24,24] wk, float[24,24] w
   m2 = MatMul(n1, w1) a2 = Add(b1, m2) e0 = Div(a2, rtwo) e1 = Erf(e0) e2 = Add(e1, one)
   e3 = Mul(a2, e2) g = Mul(e3, half)
   m3 = MatMul(g, w2) a3 = Add(m3, b2) s2 = Add(a3, n1) y = LayerNormalization(s2, f2, o2) }"""
-LAYER_WEIGHTS = "wq wk wv wo bo f1 o1 w1 b1 w2 b2 f2 o2".split()
+LAYER_WEIGHTS = ["wq", "wk", "wv", "wo", "bo", "f1", "o1", "w1", "b1", "w2", "b2", "f2", "o2"]
 
 
 def check(model, inputs, tvm_backend, target, tmp_path, what):

@@ -18,7 +18,9 @@ FORMS = {
     "swish, quick": "q = Mul(v, quick) s = Sigmoid(q) y = Mul(v, s)",
     "hard-swish": "y = HardSwish(v)",
     "hard-swish, by parts": "s = HardSigmoid<alpha=0.16666667,beta=0.5>(v) y = Mul(s, v)",
-    "hard-swish, exported": "a = Add(v, three) c = Clip(a, zero, six) d = Div(c, six) y = Mul(v, d)",
+    "hard-swish, exported": (
+        "a = Add(v, three) c = Clip(a, zero, six) d = Div(c, six) y = Mul(v, d)"
+    ),
     "hard-sigmoid": "y = HardSigmoid<alpha=0.3, beta=0.4>(v)",
     "mish": "s = Softplus(v) t = Tanh(s) y = Mul(v, t)",
     "leaky-relu": "y = LeakyRelu<alpha=0.2>(v)",

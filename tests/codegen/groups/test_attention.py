@@ -65,8 +65,9 @@ def timm():
     """timm's form: one projection, five axes."""
     return (
         "g (float[1,11,24] x, float[24,72] wide, float[72] bias) => (float[1,11,24] y) "
-        "<int64[5] five = {1, 11, 3, 3, 8}, int64 zero = {0}, int64 one = {1}, int64 two = {2}, "
-        f"int64[3] merge = {{1, 11, 24}}, float root = {{2.828427}}> {{ {TIMM} }}"
+        "<int64[5] five = {1, 11, 3, 3, 8}, int64 zero = {0}, int64 one = {1}, "
+        f"int64 two = {{2}}, int64[3] merge = {{1, 11, 24}}, "
+        f"float root = {{2.828427}}> {{ {TIMM} }}"
     )
 
 

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suture.codegen.schedule.base import Epilogue, Processor, efficiency
+from suture.codegen.pipeline import PIPELINE
+from suture.codegen.schedule.base import WIDTHS, Epilogue, Processor, efficiency
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 
 SHAPES = [
@@ -36,8 +40,21 @@ def test_every_tile_computes_the_right_answer(shape, processor, run):
     space = Gemm.space(shape, processor[0])
     assert space
     assert len(set(space)) == len(space)
-    for schedule in space:
+    # Every value of a space would be a thousand kernels: each of the best, then one in seven.
+    for schedule in space[:5] + space[5::7]:
         check(schedule, shape, processor, run)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("sizes", [(40, 60, 96), (97, 50, 40), (1, 300, 500)])
+def test_threads_change_nothing(sizes, threads, processor, run):
+    rows, depth, columns = sizes
+    shape = GemmShape(rows=rows, depth=depth, columns=columns)
+    vectors, target = processor
+    many = replace(vectors, threads=threads)
+    best = Gemm.space(shape, many)[0]
+    assert "T.parallel" in best.kernel(shape, EPILOGUE, many).script()
+    check(best, shape, (many, target), run)
 
 
 @settings(max_examples=15, deadline=None)
@@ -61,6 +78,23 @@ def test_the_most_promising_tile_of_a_large_product_fills_the_registers():
     best = Gemm.space(GemmShape(rows=197, depth=768, columns=768), avx2)[0]
     assert (best.rows, best.columns) == (6, 16)
     assert best.panels * best.columns * 768 * 4 <= 256 * 1024
+
+
+def test_threads_get_even_shares():
+    shape = GemmShape(rows=128, depth=768, columns=768)
+    for threads in (2, 3, 4):
+        best = Gemm.space(shape, Processor(lanes=8, registers=16, threads=threads))[0]
+        assert 768 // best.columns // best.panels % threads == 0
+
+
+def test_kernels_for_avx512_compile():
+    processor = WIDTHS["x86-64-v4"]
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v4", "num-cores": 1})
+    shape = GemmShape(rows=197, depth=96, columns=100)
+    kernel = Gemm.space(shape, processor)[0].kernel(shape, EPILOGUE, processor)
+    named = kernel.with_attr("global_symbol", "main")
+    library = tvm.compile(named, target=target, tir_pipeline=PIPELINE)
+    assert "zmm" in library.mod.inspect_source("asm")
 
 
 def test_a_row_by_itself_goes_over_wide_panels():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,3 +57,9 @@ def test_not_a_number_stays_in_its_row(processor, run):
     out = run(kernel, [x, one, none], x.shape, target)
     assert np.isnan(out[1]).all()
     assert np.isfinite(out[[0, 2]]).all()
+
+
+def test_threads_change_nothing(processor, run):
+    vectors, target = processor
+    shape = NormShape(rows=100, columns=300, epsilon=1e-5)
+    check(shape, (replace(vectors, threads=2), target), run)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,3 +40,9 @@ def test_infinities_and_not_a_number(processor, run):
     x[3, 0] = np.nan
     x[4, 7] = np.inf
     check(x, processor, run)
+
+
+def test_threads_change_nothing(processor, run):
+    vectors, target = processor
+    x = np.random.default_rng(0).standard_normal((100, 130)).astype(np.float32)
+    check(x, (replace(vectors, threads=2), target), run)

@@ -5,9 +5,11 @@ import pytest
 import tvm
 from tvm import te
 
+from suture.codegen import approximate
+from suture.codegen.lower import lower
 from suture.codegen.pipeline import PIPELINE
-from suture.codegen.schedule import approximate
 from suture.codegen.schedule.activation import ACTIVATIONS, activate
+from suture.compiler.verify import run_reference
 
 X = np.concatenate(
     [
@@ -88,4 +90,28 @@ def test_every_activation(apply, kind):
     finite = np.isfinite(X)
     np.testing.assert_allclose(found[finite], wanted[finite], rtol=1e-6, atol=1e-6)
     assert np.isnan(found[np.isnan(X)]).all()
-    assert found[X == np.inf] == pytest.approx(wanted[X == np.inf])
+    assert found[np.inf == X] == pytest.approx(wanted[np.inf == X])
+
+
+OPERATORS = ["Exp", "Erf", "Tanh", "Sigmoid", "Softplus"]
+LIMITS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 88.7, 88.8, -87.0, -103.0, -104.0, 1e-30]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_answers_are_those_of_onnx_runtime(operator, parse, tvm_backend, target, tmp_path):
+    model = parse(f"g (float[2, 211] x) => (float[2, 211] y) {{ y = {operator}(x) }}")
+    x = np.concatenate([np.linspace(-12, 12, 422 - len(LIMITS)), LIMITS])
+    inputs = {"x": x.astype(np.float32).reshape(2, 211)}
+    compiled = tvm_backend.compile(model.clone(), target, tmp_path)
+    answers = tvm_backend.load(compiled, model, threads=1)(inputs)
+    expected = run_reference(model, inputs)
+    np.testing.assert_allclose(answers["y"], expected["y"], rtol=2e-6, atol=4e-7)
+
+
+def test_no_kernel_calls_the_c_library(parse, target):
+    text = "g (float[4, 64] x) => (float[4, 64] y) { a = Exp(x) b = Tanh(a) y = Erf(b) }"
+    module = lower(parse(text), target).module
+    calls = ("T.exp(", "T.tanh(", "T.erf(")
+    assert all(call in module.script() for call in calls)
+    written = approximate.write_out(module)
+    assert not any(call in written.script() for call in calls)

@@ -1,15 +1,19 @@
 """Functions that processors lack, as arithmetic on vectors or on single numbers.
 
-Each takes and returns an expression of float32, of any number of lanes. Not-a-number gives
-not-a-number; infinities give the functions' limits.
+Kernels call ``exp``, ``erf``, ``tanh`` and ``sigmoid`` as TVM has them, each a call of the C
+library for every number; here they are written out. Each takes and returns an expression of
+float32, of any number of lanes. Not-a-number gives not-a-number; infinities give the
+functions' limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tvm import te, tirx
+import tvm
+import tvm_ffi
+from tvm import tirx
 
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
@@ -77,8 +81,6 @@ def type_of(value: Any) -> str:
 
 def bound(value: Any, use: Callable[[Any], Any]) -> Any:
     """Return what ``use`` makes of a value that is computed once."""
-    if isinstance(value, te.tensor.TensorSlice):
-        value = value.asobject()
     name = tirx.Var("t", type_of(value))
     return tirx.Let(name, value, use(name))
 
@@ -151,3 +153,32 @@ def _ratio(value: Any, above: Sequence[float], below: Sequence[float], limit: fl
         return bound(x * x, lambda square: of_square(x, square))
 
     return bound(clamp(value, -limit, limit), of)
+
+
+APPROXIMATED: Mapping[str, Callable[[Any], Any]] = {
+    "tirx.erf": erf,
+    "tirx.exp": exp,
+    "tirx.sigmoid": sigmoid,
+    "tirx.tanh": tanh,
+}
+
+
+def write_out(module: tvm.IRModule) -> tvm.IRModule:
+    """Return a module whose kernels call none of those functions of float32."""
+    functions = {
+        name: function.with_body(
+            tvm_ffi.structural_map(function.body, (tvm.ir.Call, _written))
+        )
+        if isinstance(function, tirx.PrimFunc)
+        else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _written(call: Any) -> Any:
+    """Return what a call computes as arithmetic, or the call where that is not known."""
+    function = APPROXIMATED.get(getattr(call.op, "name", ""))
+    if function is None or not type_of(call.args[0]).startswith("float32"):
+        return call
+    return function(call.args[0])
