@@ -17,6 +17,7 @@ import tvm
 from suture.codegen.aot import AotPlan, plan_source
 from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.phases import Phases
+from suture.codegen.pipeline import PIPELINE
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
 from suture.codegen.zig import compile_c
@@ -153,7 +154,8 @@ def compile_kernels(functions: Mapping[str, Any], path: Path, processor: KernelS
     """
     symbols = {name: each.with_attr("global_symbol", name) for name, each in functions.items()}
     try:
-        module = tvm.tirx.build(tvm.IRModule(symbols), target=tvm_target(processor.target))
+        target = tvm_target(processor.target)
+        module = tvm.tirx.build(tvm.IRModule(symbols), target=target, pipeline=PIPELINE)
         module.write_to_file(str(path), "o")
     except Exception as error:
         raise LoweringError(

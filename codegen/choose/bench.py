@@ -14,6 +14,7 @@ import tvm
 import tvm_ffi
 
 from suture.codegen.choose.base import Question, Schedule, discarded, spec_of
+from suture.codegen.pipeline import PIPELINE
 from suture.compiler.verify import RTOL
 
 Alone = Callable[[], AbstractContextManager[None]]
@@ -133,7 +134,8 @@ class Bench:
         question = self.question
         kernel = schedule.kernel(question.shape, question.epilogue, question.processor)
         named = kernel.with_attr("global_symbol", "main")
-        library = tvm.tirx.build(tvm.IRModule({"main": named}), target=self.target)
+        module = tvm.IRModule({"main": named})
+        library = tvm.tirx.build(module, target=self.target, pipeline=PIPELINE)
         arrays = [
             numbers(parameter, np.random.default_rng((SEED, position)))
             for position, parameter in enumerate(kernel.params)

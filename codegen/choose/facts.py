@@ -148,28 +148,27 @@ def _(
 @facts_of.register
 def _(schedule: Gemm, shape: GemmShape, epilogue: Epilogue, processor: Processor) -> Facts:
     runs = ceil_div(shape.rows, schedule.rows)
-    columns = ceil_div(shape.columns, schedule.columns) * schedule.columns
-    copied = runs * schedule.rows > shape.rows
+    columns = ceil_div(shape.columns, processor.lanes) * processor.lanes
     return Facts(
         rule=schedule.name,
         needed=shape.rows * shape.depth * shape.columns,
-        done=runs * schedule.rows * shape.depth * columns,
+        done=shape.rows * shape.depth * columns,
         rows=schedule.rows,
         wide=schedule.columns // processor.lanes,
         images=schedule.rows,
         lanes=processor.lanes,
         registers=processor.registers,
         depth=shape.depth,
-        unrolled=UNROLL if shape.depth % UNROLL == 0 else 1,
+        unrolled=UNROLL,
         taps=1,
         stride=1,
         crossing=False,
-        tiles=runs * columns // schedule.columns,
+        tiles=runs * ceil_div(columns, schedule.columns),
         run=runs,
         image_bytes=FLOAT * shape.rows * shape.depth,
         weight_bytes=FLOAT * columns * shape.depth,
         output_bytes=_written(shape.rows * shape.columns, epilogue),
-        copied_bytes=FLOAT * runs * schedule.rows * shape.depth if copied else 0.0,
+        copied_bytes=0.0,
         tile_image_bytes=FLOAT * schedule.rows * shape.depth,
         tile_weight_bytes=FLOAT * schedule.columns * shape.depth,
     )

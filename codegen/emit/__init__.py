@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from suture.codegen.emit.attention import emit_attention
 from suture.codegen.emit.base import Emit
 from suture.codegen.emit.concat import emit_concat
 from suture.codegen.emit.conv import emit_conv
@@ -12,13 +13,18 @@ from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
+<<<<<<< HEAD
 from suture.codegen.emit.quantized import (
     emit_dequantize,
     emit_qconv,
     emit_qgemm,
     emit_quantize,
 )
+=======
+from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
+>>>>>>> transformer
 from suture.codegen.groups.affine import AFFINE
+from suture.codegen.groups.attention import ATTENTION
 from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.conv_transpose import CONV_TRANSPOSE
 from suture.codegen.groups.gemm import GEMM
@@ -26,6 +32,7 @@ from suture.codegen.groups.quantized import QCONV, QGEMM
 
 EMITTERS: Mapping[str, Emit] = {
     AFFINE: emit_affine,
+    ATTENTION: emit_attention,
     CONV: emit_conv,
     CONV_TRANSPOSE: emit_conv_transpose,
     GEMM: emit_gemm,
@@ -34,8 +41,15 @@ EMITTERS: Mapping[str, Emit] = {
     "Concat": emit_concat,
     "DequantizeLinear": emit_dequantize,
     "GlobalAveragePool": emit_global_mean,
+    "InstanceNormalization": emit_instance_norm,
+    "LayerNormalization": emit_layer_norm,
+    "LogSoftmax": emit_softmax,
     "MaxPool": emit_max_pool,
+<<<<<<< HEAD
     "QuantizeLinear": emit_quantize,
+=======
+    "Softmax": emit_softmax,
+>>>>>>> transformer
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),
 }
 """Operator → its emitter; all others are left to TVM's importer."""

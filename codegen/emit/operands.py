@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from suture.codegen.schedule.base import Activation, Epilogue
+from suture.codegen.schedule.activation import Activation
+from suture.codegen.schedule.base import Epilogue
 
 Attributes = Mapping[str, Any]
 
@@ -32,11 +33,12 @@ def padded(vector: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32
 
 def read_epilogue(attributes: Attributes, bias: Any, residual: Any) -> Epilogue:
     """Return a group's epilogue."""
-    activations: Mapping[bytes, Activation] = {b"relu": "relu", b"clip": "clip"}
+    activation = attributes.get("activation", b"none").decode()
     return Epilogue(
         bias=bias is not None,
         residual=residual is not None,
-        activation=activations.get(attributes.get("activation", b""), "none"),
+        activation=cast(Activation, activation),
         low=float(attributes.get("low", 0.0)),
         high=float(attributes.get("high", 0.0)),
+        residual_last=bool(attributes.get("residual_last", 0)),
     )

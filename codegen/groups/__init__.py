@@ -9,6 +9,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from suture.codegen.groups.affine import match_affine
+from suture.codegen.groups.attention import match_attention
 from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
 from suture.codegen.groups.conv import match_conv
 from suture.codegen.groups.conv_transpose import match_conv_transpose
@@ -23,6 +24,7 @@ MATCHERS: tuple[Match, ...] = (
     match_conv,
     match_conv_transpose,
     match_gemm,
+    match_attention,
 )
 """In the order in which they are asked; the first that answers wins."""
 
@@ -40,5 +42,19 @@ def group(model: ir.Model) -> tuple[str, ...]:
             replace(model.graph, found)
             told.append(" ".join(each.op_type for each in found.nodes))
     absorb_shuffles(model)
+<<<<<<< HEAD
     drop_unread(model)
+=======
+    drop_unread(model.graph)
+>>>>>>> transformer
     return tuple(told)
+
+
+def drop_unread(graph: ir.Graph) -> None:
+    """Remove nodes whose outputs nobody reads any more.
+
+    onnx_ir's pass would also cut off optional inputs that are left out, which emitters expect.
+    """
+    for node in reversed(list(graph)):
+        if not any(list(o.uses()) or o.is_graph_output() for o in node.outputs):
+            graph.remove(node, safe=True)

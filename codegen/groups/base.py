@@ -22,12 +22,14 @@ class Group:
         nodes: In an order in which they can run; only the last one's output leaves.
         inputs: What the kernel reads, in the order its emitter expects.
         attributes: What else the emitter is told.
+        made: New nodes that compute what the kernel reads, to stand in front of it.
     """
 
     kind: str
     nodes: list[ir.Node]
     inputs: list[ir.Value | None]
     attributes: dict[str, Any] = field(default_factory=dict)
+    made: list[ir.Node] = field(default_factory=list)
 
     @property
     def value(self) -> ir.Value:
@@ -66,6 +68,14 @@ def replace(graph: ir.Graph, group: Group) -> None:
     )
     new.outputs[0].shape, new.outputs[0].type = old.shape, old.type
     new.outputs[0].name = old.name
+    for value in (value for node in group.made for value in node.inputs):
+        if value is not None and value.const_value is not None:
+            graph.register_initializer(value)
     ir.convenience.replace_nodes_and_values(
-        graph, last, list(reversed(group.nodes)), [new], [old], [new.outputs[0]]
+        graph,
+        last,
+        list(reversed(group.nodes)),
+        [*group.made, new],
+        [old],
+        [new.outputs[0]],
     )

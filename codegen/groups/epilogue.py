@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from suture.codegen.groups.activation import find_activation
 from suture.codegen.groups.base import DEFAULT_DOMAINS, Group
 from suture.codegen.groups.values import (
     FLOAT,
     is_constant,
     is_static,
     is_vector,
-    numbers_of,
     shape_of,
 )
 
 BIAS, RESIDUAL = 2, 3
-LOWEST, HIGHEST = -3.4028234663852886e38, 3.4028234663852886e38
 
 
 def extend(group: Group, *, channels_last: bool, residual: bool = True) -> None:
@@ -29,28 +28,32 @@ def extend(group: Group, *, channels_last: bool, residual: bool = True) -> None:
         channels_last: Whether a bias lies along the last axis.
         residual: Whether the kernel can add a tensor of the output's shape.
     """
-    while True:
-        uses = list(group.value.uses())
-        if len(uses) != 1 or group.value.is_graph_output():
-            return
-        node = uses[0].node
-        if node.domain not in DEFAULT_DOMAINS or node.graph is not group.nodes[0].graph:
-            return
-        if node.op_type in ("Add", "Sum") and len(node.inputs) == 2:
-            if not _add(group, node, channels_last=channels_last, residual=residual):
-                return
-        elif node.op_type == "Relu":
-            group.attributes["activation"] = "relu"
-            group.nodes.append(node)
-            return
-        elif node.op_type == "Clip":
-            bounds = clip_bounds(node)
-            if bounds is not None:
-                group.attributes |= {"activation": "clip", "low": bounds[0], "high": bounds[1]}
-                group.nodes.append(node)
-            return
-        else:
-            return
+    while (node := _only_reader(group)) is not None:
+        if node.op_type not in ("Add", "Sum") or len(node.inputs) != 2:
+            break
+        if not _add(group, node, channels_last=channels_last, residual=residual):
+            break
+    found = find_activation(group.value)
+    if found is None or found.nodes[0].graph is not group.nodes[0].graph:
+        return
+    group.nodes += found.nodes
+    group.attributes |= {"activation": found.activation, "low": found.low, "high": found.high}
+    node = _only_reader(group)
+    if node is not None and node.op_type == "Add" and residual:
+        last = group.inputs[RESIDUAL] is None and _add(
+            group, node, channels_last=False, residual=True
+        )
+        group.attributes["residual_last"] = int(last)
+
+
+def _only_reader(group: Group) -> ir.Node | None:
+    """Return the node that alone reads what leaves a group, if it may be taken in."""
+    uses = list(group.value.uses())
+    if len(uses) != 1 or group.value.is_graph_output():
+        return None
+    node = uses[0].node
+    known = node.domain in DEFAULT_DOMAINS and node.graph is group.nodes[0].graph
+    return node if known else None
 
 
 def _add(group: Group, node: ir.Node, *, channels_last: bool, residual: bool) -> bool:
@@ -75,17 +78,3 @@ def _add(group: Group, node: ir.Node, *, channels_last: bool, residual: bool) ->
         return False
     group.nodes.append(node)
     return True
-
-
-def clip_bounds(node: ir.Node) -> tuple[float, float] | None:
-    """Return a Clip's bounds, or None where they are not constant."""
-    bounds = [LOWEST, HIGHEST]
-    for position in (0, 1):
-        if len(node.inputs) > position + 1 and node.inputs[position + 1] is not None:
-            numbers = numbers_of(node.inputs[position + 1])
-            if numbers is None or numbers.size != 1:
-                return None
-            bounds[position] = float(numbers.reshape(-1)[0])
-    low = node.attributes.get_float("min", bounds[0])
-    high = node.attributes.get_float("max", bounds[1])
-    return float(low), float(high)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import tvm
-from tvm import te, tirx
+from tvm import te
 
 from suture.codegen.processor import level_of
+from suture.codegen.schedule.activation import Activation, activate
 from suture.compiler.target import Target
 
-Activation = Literal["none", "relu", "clip"]
 SCHEDULED = "tirx.is_scheduled"
 OPAQUE = 8  # relax.OpPatternKind: never fused with what stands around it
 
@@ -58,8 +58,9 @@ class Epilogue:
         bias: Whether one number a channel is added.
         residual: Whether a tensor of the output's shape is added.
         activation: What follows.
-        low: Lower bound of a clip.
-        high: Upper bound of a clip.
+        low: The activation's first parameter: a clip's lower bound, a slope.
+        high: Its second parameter: a clip's upper bound, an offset.
+        residual_last: Whether the residual is added after the activation.
     """
 
     bias: bool = False
@@ -67,20 +68,16 @@ class Epilogue:
     activation: Activation = "none"
     low: float = 0.0
     high: float = 0.0
+    residual_last: bool = False
 
     def apply(self, value: Any, bias: Any, residual: Any) -> Any:
         """Return the finished element; ``bias`` and ``residual`` are read where wanted."""
         if self.bias:
             value = value + bias()
-        if self.residual:
+        if self.residual and not self.residual_last:
             value = value + residual()
-        # Of two operands the second is taken where one is no number, as in ONNX Runtime.
-        if self.activation == "relu":
-            return te.max(tirx.const(0.0, "float32"), value)
-        if self.activation == "clip":
-            low, high = (tirx.const(bound, "float32") for bound in (self.low, self.high))
-            return te.max(low, te.min(high, value))
-        return value
+        value = activate(self.activation, value, self.low, self.high)
+        return value + residual() if self.residual and self.residual_last else value
 
     def tensors(
         self, bias: Sequence[int], residual: Sequence[int]

@@ -1,18 +1,5 @@
 import pytest
 
-from suture.codegen.groups import group
-from suture.codegen.lower import prepare
-
-
-@pytest.fixture
-def grouped(parse, with_weights):
-    def grouped(text, *weights):
-        model = prepare(with_weights(parse(text), weights))
-        return group(model), model
-
-    return grouped
-
-
 CONV = (
     "g (float[1,8,6,6] x, float[8,8,3,3] w{more}) => (float[1,8,{size},{size}] y) {{ {body} }}"
 )

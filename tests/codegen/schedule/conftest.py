@@ -11,6 +11,7 @@ from suture.codegen.build import build
 from suture.codegen.emulate import EmulatedProgram, build_runner, find_emulator
 from suture.codegen.lower import Lowered
 from suture.codegen.parallel import shared
+from suture.codegen.pipeline import PIPELINE
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import WIDTHS, Processor, ceil_div
 from suture.compiler.target import lambda_arm64
@@ -47,7 +48,7 @@ def run(zig_cache, tmp_path_factory):
             return emulate(kernel, arrays, (out, dtype), home=home, cache=zig_cache)
         kernels = {"one": kernel, "two": shared(kernel, 2, least_us=0)}
         named = {name: each.with_attr("global_symbol", name) for name, each in kernels.items()}
-        library = tvm.compile(tvm.IRModule(named), target=target)
+        library = tvm.compile(tvm.IRModule(named), target=target, tir_pipeline=PIPELINE)
         answers = []
         for name in kernels:
             whole = (*arrays, np.full(out, NAN.get(dtype, 99), dtype))

@@ -4,6 +4,7 @@ import tvm
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from suture.codegen.pipeline import PIPELINE
 from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
 from suture.codegen.schedule.conv import ConvShape
 from suture.codegen.schedule.winograd import Winograd, fits
@@ -144,7 +145,8 @@ def test_kernels_for_avx512_compile():
     for outputs in TRANSFORMS:
         schedule = best(shape, (processor, target), outputs)
         kernel = schedule.kernel(shape, EVERYTHING, processor)
-        library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
+        named = kernel.with_attr("global_symbol", "main")
+        library = tvm.compile(named, target=target, tir_pipeline=PIPELINE)
         assert "zmm" in library.mod.inspect_source("asm")
 
 

@@ -1,0 +1,15 @@
+import pytest
+
+from suture.codegen.groups import group
+from suture.codegen.lower import prepare
+
+
+@pytest.fixture
+def grouped(parse, with_weights):
+    """Group a model in text; the inputs named after it become constants."""
+
+    def grouped(text, *weights):
+        model = prepare(with_weights(parse(text), weights))
+        return group(model), model
+
+    return grouped
