@@ -13,16 +13,13 @@ from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
-<<<<<<< HEAD
 from suture.codegen.emit.quantized import (
     emit_dequantize,
     emit_qconv,
     emit_qgemm,
     emit_quantize,
 )
-=======
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
->>>>>>> transformer
 from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.attention import ATTENTION
 from suture.codegen.groups.conv import CONV
@@ -45,11 +42,8 @@ EMITTERS: Mapping[str, Emit] = {
     "LayerNormalization": emit_layer_norm,
     "LogSoftmax": emit_softmax,
     "MaxPool": emit_max_pool,
-<<<<<<< HEAD
     "QuantizeLinear": emit_quantize,
-=======
     "Softmax": emit_softmax,
->>>>>>> transformer
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),
 }
 """Operator → its emitter; all others are left to TVM's importer."""

@@ -14,7 +14,7 @@ from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
 from suture.codegen.groups.conv import match_conv
 from suture.codegen.groups.conv_transpose import match_conv_transpose
 from suture.codegen.groups.gemm import match_gemm
-from suture.codegen.groups.integers import drop_unread, move_integers
+from suture.codegen.groups.integers import move_integers
 from suture.codegen.groups.quantized import match_quantized
 from suture.codegen.groups.shuffle import absorb_shuffles
 
@@ -42,11 +42,7 @@ def group(model: ir.Model) -> tuple[str, ...]:
             replace(model.graph, found)
             told.append(" ".join(each.op_type for each in found.nodes))
     absorb_shuffles(model)
-<<<<<<< HEAD
-    drop_unread(model)
-=======
     drop_unread(model.graph)
->>>>>>> transformer
     return tuple(told)
 
 

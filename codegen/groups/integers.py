@@ -36,15 +36,6 @@ def move_integers(model: ir.Model) -> int:
     return moved
 
 
-def drop_unread(model: ir.Model) -> None:
-    """Take out, in place, what dequantised numbers that are now read as they are."""
-    for node in reversed(list(model.graph)):
-        value = node.outputs[0]
-        unread = not list(value.uses()) and not value.is_graph_output()
-        if node.op_type == "DequantizeLinear" and unread:
-            model.graph.remove(node, safe=True)
-
-
 def _skip(node: ir.Node, maker: ir.Node) -> bool:
     """Do an operator to quantised numbers, if those behind it mean the same."""
     held, out = dequantized(maker.inputs[0]), quanta(node, node.outputs[0])

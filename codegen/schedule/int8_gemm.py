@@ -14,7 +14,7 @@ from tvm.script.ir_builder import tirx as script
 
 from suture.codegen.schedule.base import Processor, ceil_div, mark
 from suture.codegen.schedule.dot import DOTS, Finish, Integers, dots, tile_cycles
-from suture.codegen.schedule.gemm import MOST_PADDING, GemmShape
+from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_tile import (
     PREPARED_BYTES,
     Int8Kernel,
@@ -25,6 +25,8 @@ from suture.codegen.schedule.int8_tile import (
 
 MOST_ROWS = 14
 MOST_WIDE = 6
+MOST_PADDING = 1.125
+"""Most that a tile may add to the packed weights, which weigh in the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
