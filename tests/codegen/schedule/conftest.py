@@ -88,16 +88,11 @@ def emulate(kernel, arrays, out, *, home, cache):
         build_runner(target, workdir=home, cache=cache)
     program = EmulatedProgram(
         build(lowered, plan, target, workdir=home / "kernel", cache=cache),
-<<<<<<< HEAD
-        tuple(Slot(str(n), array.shape, str(array.dtype)) for n, array in enumerate(arrays)),
-        (Slot("out", tuple(out), "float32"),),
-=======
         tuple(
             Slot(str(place), array.shape, str(array.dtype))
             for place, array in enumerate(arrays)
         ),
         (Slot("out", shape, dtype),),
->>>>>>> a9b42c4 (Schedules of quantised kernels are chosen like all others, and threads share their tiles)
         emulator=find_emulator(target),
         runner=runner,
     )
