@@ -135,6 +135,7 @@ class Winograd:
             columns=self.columns,
             block=self.block,
             lanes=processor.lanes,
+            threads=processor.threads,
         )
         return mark(nest.function())
 
@@ -176,7 +177,7 @@ def _blocks(shape: ConvShape, processor: Processor, outputs: int, rows: int) -> 
     found = set()
     for share in SHARES:
         most = max(rows, int(share * CACHE_BYTES) // tile_bytes // rows * rows)
-        blocks = ceil_div(count, most)
+        blocks = ceil_div(ceil_div(count, most), processor.threads) * processor.threads
         found.add(ceil_div(ceil_div(count, blocks), rows) * rows)
     if count * tile_bytes <= MOST_WHOLE_BYTES:
         found.add(ceil_div(count, rows) * rows)

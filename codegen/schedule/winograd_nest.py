@@ -66,6 +66,7 @@ class Nest:
         columns: Filters in a tile of accumulators.
         block: Tiles of the image in a block, a multiple of the rows.
         lanes: Numbers of a vector.
+        threads: Cores that share the blocks, or the insides of the only block.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Nest:
         columns: int,
         block: int,
         lanes: int,
+        threads: int,
     ) -> None:
         self.shape, self.epilogue, self.transform = shape, epilogue, transform
         self.rows, self.columns, self.block, self.lanes = rows, columns, block, lanes
@@ -87,6 +89,10 @@ class Nest:
         self.filter_tiles = ceil_div(self.made, self.wide)
         self.across = ceil_div(shape.out[1], transform.outputs)
         self.tiles = ceil_div(shape.out[0], transform.outputs) * self.across
+        self.blocks = ceil_div(self.tiles, block)
+        apart = code.parallel if threads > 1 else code.serial
+        self.over_blocks = apart if self.blocks > 1 else code.serial
+        self.inside_block = code.serial if self.blocks > 1 else apart
 
     def function(self) -> tvm.tirx.PrimFunc:
         """Return the kernel: input, weights, bias and residual if any, output."""
@@ -102,7 +108,7 @@ class Nest:
                 if self.epilogue.residual:
                     self.residual = code.arg("residual", code.buffer(whole))
                 self.result = code.arg("result", code.buffer(whole))
-                with code.serial(ceil_div(self.tiles, self.block)) as block:
+                with self.over_blocks(self.blocks) as block:
                     self._block(block)
             return builder.get()
 
@@ -115,10 +121,11 @@ class Nest:
             count = code.Bind(tirx.min(self.block, self.tiles - first))
         runs = (count + self.rows - 1) // self.rows
         self.transformed = self._places(self.block * self.deep * self.lanes)
-        self.halfway = code.alloc_buffer((self.rows, self.places, self.lanes))
-        with code.serial(runs) as run, code.serial(self.deep) as channels:
-            self._transform_image(first, count, run, channels)
-        with code.serial(self.filter_tiles) as filters:
+        with self.inside_block(runs) as run:
+            self.halfway = code.alloc_buffer((self.rows, self.places, self.lanes))
+            with code.serial(self.deep) as channels:
+                self._transform_image(first, count, run, channels)
+        with self.inside_block(self.filter_tiles) as filters:
             self.products = self._places(self.block * self.columns)
             self.halfway = code.alloc_buffer((self.rows, self.places, self.lanes))
             with code.serial(self.places) as place, code.serial(runs) as run:

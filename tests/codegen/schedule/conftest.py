@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def processor(request):
         pytest.skip("this machine has no AVX-512")
     target = tvm.target.Target({"kind": "llvm", "mcpu": request.param, "num-cores": 1})
     return WIDTHS[request.param], target
+
+
+@pytest.fixture(scope="session")
+def two_threads(processor):
+    """As ``processor``, for rules that share their loops themselves."""
+    vectors, target = processor
+    return dataclasses.replace(vectors, threads=2), target
 
 
 @pytest.fixture(scope="session")

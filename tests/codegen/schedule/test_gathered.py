@@ -72,6 +72,14 @@ def test_every_tile_computes_the_right_answer(name, processor, run, block):
         np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_two_threads_share_segments(name, two_threads, run, block):
+    shape = SHAPES[name]
+    tile = GatheredConv.space(shape, two_threads[0])[0]
+    answer, wanted = check(tile, shape, two_threads, run, block)
+    np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-5)
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     groups=st.integers(1, 5),

@@ -106,6 +106,15 @@ def test_every_epilogue(epilogue, processor, check):
         check(best(shape, processor, outputs), shape, processor, epilogue)
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_two_threads_share_blocks_or_what_is_in_the_only_one(name, two_threads, check):
+    shape = SHAPES[name]
+    for schedule in Winograd.space(shape, two_threads[0])[::3]:
+        kernel = schedule.kernel(shape, EVERYTHING, two_threads[0])
+        assert "T.parallel(" in kernel.script()
+        check(schedule, shape, two_threads, EVERYTHING)
+
+
 def best(shape, processor, outputs):
     space = Winograd.space(shape, processor[0])
     return next(schedule for schedule in space if schedule.outputs == outputs)
