@@ -81,21 +81,30 @@ class Cut:
 
 def _share(nest: Nest, threads: int) -> bool:
     """Run a nest in parallel; False where it stays as it is."""
-    schedule = nest.schedule
     for cut in cuts(nest, threads):
         loops = nest.loops[cut.first : cut.first + cut.count]
         reason = obstacle(nest, loops)
         if reason:
             logger.info("a nest of %s is not shared: %s", nest.names, reason)
             continue
-        if cut.parts is None:
-            schedule.parallel(schedule.fuse(*loops) if len(loops) > 1 else loops[0])
-        else:
-            part, rest = schedule.split(loops[0], [cut.parts, None])
-            schedule.reorder(part, *nest.loops[: cut.first], rest)
-            schedule.parallel(part)
+        try:
+            _apply(nest, cut)
+        except s_tir.ScheduleError as error:
+            logger.info("a nest of %s cannot be cut: %s", nest.names, error)
+            continue
         return True
     return False
+
+
+def _apply(nest: Nest, cut: Cut) -> None:
+    schedule = nest.schedule
+    loops = nest.loops[cut.first : cut.first + cut.count]
+    if cut.parts is None:
+        schedule.parallel(schedule.fuse(*loops) if len(loops) > 1 else loops[0])
+        return
+    part, rest = schedule.split(loops[0], [cut.parts, None])
+    schedule.reorder(part, *nest.loops[: cut.first], rest)
+    schedule.parallel(part)
 
 
 def cuts(nest: Nest, threads: int) -> list[Cut]:

@@ -181,3 +181,12 @@ def test_even_parts():
     assert even_parts(13, 2) == 13
     assert even_parts(7, 2) is None
     assert even_parts(3, 2) is None
+
+
+def test_loops_with_annotations_are_left_alone():
+    schedule = s_tir.Schedule(halo())
+    outer, inner, _ = schedule.get_loops(schedule.get_sblock("sums"))
+    schedule.annotate(inner, "pragma_loop_partition_hint", True)
+    assert lengths(shared(schedule.mod["main"], 2, least_us=0)) == [SIZE + 2, SIZE]
+    schedule.annotate(outer, "pragma_loop_partition_hint", True)
+    assert lengths(shared(schedule.mod["main"], 2, least_us=0)) == [SIZE + 2]
