@@ -6,9 +6,9 @@ One thread, float32. Each case of ``cases.py`` is compiled as a network of its o
 answer checked; only the kernels that compute the operator count, not those that bring its
 tensors into blocks of channels and back. Its bound is the longer of two times, measured in
 the same run: its multiply-adds in a loop of nothing else, or its bytes in a loop that reads
-and writes as many; all three are the fastest of the rounds. Winograd's operations are counted
-as the direct convolution's, so that it may pass its bound. The ratio is the median over the
-rounds of our time by that of ONNX Runtime's own nodes, without its reorderings.
+and writes as many. Winograd's operations are counted as the direct convolution's, so that it
+may pass its bound. ONNX Runtime's time is that of its own nodes, without its reorderings. All
+run in turn in one process, and the fastest of the rounds counts: a bound is one too.
 
 The same cases are a suite of pytest-benchmark, whose clock runs in these kernels only:
 
@@ -29,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cases import CASES, Case
-from kernels import Kernels, Rounds, time_rounds
+from kernels import Fastest, Kernels, time_rounds
 from machine import Machine
 
 from suture.codegen.measure import pinned
@@ -71,30 +71,30 @@ def main() -> None:
                 moving = peak.mover(kernels.work.read, kernels.work.written)
                 timed = time_rounds(kernels, moving, work, rounds=options.rounds)
             print(row(case, kernels, timed, peak), flush=True)
-            ratios.append(timed.ratio)
+            ratios.append(timed.ours_us / timed.peer_us)
     if ratios:
         mean = statistics.geometric_mean(ratios)
         print(f"\ngeometric mean of the ratios: {mean:.2f}")
 
 
-def row(case: Case, kernels: Kernels, timed: Rounds, peak: Machine) -> str:
+def row(case: Case, kernels: Kernels, timed: Fastest, peak: Machine) -> str:
     """Return one row of the table."""
-    fastest_us, work = min(timed.ours_us), kernels.work
-    spent = fastest_us / 1e6
+    spent_us, work = timed.ours_us, kernels.work
+    spent = spent_us / 1e6
     computing = work.flops / peak.flops_per_second / spent
-    moving = min(timed.moving_us) / fastest_us
+    moving = timed.moving_us / spent_us
     counts = Counter(kernels.schedules)
     names = [f"{each}{f' ×{count}' if count > 1 else ''}" for each, count in counts.items()]
     cells = (
         case.operator,
         case.shape,
         ", ".join(names),
-        f"{fastest_us:.0f}" if fastest_us >= 10 else f"{fastest_us:.1f}",
+        f"{spent_us:.0f}" if spent_us >= 10 else f"{spent_us:.1f}",
         f"{work.flops / spent / 1e9:.1f}" if work.flops else "–",
         f"{(work.read + work.written) / spent / 1e9:.1f}",
         "arithmetic" if computing >= moving else "memory",
         f"{max(computing, moving):.0%}",
-        f"{timed.ratio:.2f}",
+        f"{spent_us / timed.peer_us:.2f}",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -64,9 +64,8 @@ def test_the_kernels_that_count(cases, kernels, tmp_path, monkeypatch):
     spent = [made.run(), made.run()]
     assert made.seconds - before == pytest.approx(sum(spent) / 1e6)
     timed = kernels.time_rounds(made, lambda: 1.0, tmp_path, rounds=3)
-    assert len(timed.ours_us) == len(timed.peer_us) == 3
-    assert timed.moving_us == [1e6] * 3
-    assert timed.ratio > 0
+    assert min(timed.ours_us, timed.peer_us) > 0
+    assert timed.moving_us == 1e6
 
 
 @pytest.mark.parametrize("name", ["attention, 3 heads, 197×64", "grouped, 136→544, 1×1, 14²"])
