@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import numpy as np
+
 from suture.codegen.choose.base import (
     Choice,
     Question,
@@ -14,13 +16,10 @@ from suture.codegen.choose.base import (
     first_to_build,
     spec_of,
 )
-from suture.compiler.cost.model import KernelModel
+from suture.compiler.cost.model import KernelModel, preferring
 
 MODEL = "cost-model.npz"
 """The model that ships, and in a folder of records the one that was learned there."""
-
-MARGIN = 0.03
-"""A schedule must be expected to be faster by this part to go before a more promising one."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,10 @@ class ByModel:
         the model orders that rule's schedules, if it knows it.
         """
         expected = self._expected(question)
-        first = question.schedules[0]
-        handicap = {each: time * (1 + MARGIN) for each, time in expected.items()}
-        if first in handicap:
-            handicap[first] = expected[first]
-        known = sorted(handicap, key=lambda each: handicap[each])
+        times = np.array(list(expected.values()))
+        ranks = np.array([each != question.schedules[0] for each in expected])
+        order = np.argsort(preferring(times, ranks), kind="stable")
+        known = [list(expected)[place] for place in order]
         return (*known, *(each for each in question.schedules if each not in expected))
 
     def choose(self, question: Question) -> Choice:

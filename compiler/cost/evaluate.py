@@ -10,7 +10,7 @@ import numpy as np
 
 from suture.compiler.cost.base import Vector
 from suture.compiler.cost.features import Facts
-from suture.compiler.cost.model import KernelModel
+from suture.compiler.cost.model import KernelModel, preferring
 
 TIE = 0.02
 """Times nearer than this are no pair to be told apart: they are within the noise."""
@@ -109,15 +109,23 @@ def evaluate(
     done = time.perf_counter()
     ranks = np.array([sample.rank for sample in samples], np.float64)
     return Evaluation(
-        model=quality(samples, expected),
-        formula=quality(samples, ranks, timed=False),
+        model=quality(samples, preferring(expected, ranks), predicted=expected),
+        formula=quality(samples, ranks),
         fit_seconds=fitted_at - began,
         rows_per_second=len(samples) / (done - fitted_at),
     )
 
 
-def quality(samples: Sequence[Sample], expected: Vector, *, timed: bool = True) -> Quality:
-    """Return how an order, or predicted times, of schedules compare with the measured ones."""
+def quality(
+    samples: Sequence[Sample], expected: Vector, *, predicted: Vector | None = None
+) -> Quality:
+    """Return how an order of schedules compares with the measured one.
+
+    Args:
+        samples: What was measured.
+        expected: Numbers that are the less, the better a schedule is taken to be.
+        predicted: Microseconds, where times are predicted.
+    """
     times = np.array([sample.microseconds for sample in samples])
     groups: dict[Hashable, list[int]] = {}
     for index, sample in enumerate(samples):
@@ -130,7 +138,7 @@ def quality(samples: Sequence[Sample], expected: Vector, *, timed: bool = True) 
         top1_regret=float(first.mean()),
         top1_worst=float(first.max()),
         top3_regret=float(np.mean([regret for _, _, regret in found])),
-        mape=float(np.abs(expected / times - 1).mean()) if timed else None,
+        mape=None if predicted is None else float(np.abs(predicted / times - 1).mean()),
         kernels=len(groups),
         samples=len(samples),
     )

@@ -13,7 +13,8 @@ DEFAULT_TARGET = "lambda-x86_64"
 """Of a model without a task."""
 EFFORT = (
     "Time spent on choosing schedules: 0 by formula, nothing is measured, and equal models "
-    "give equal bytes on any machine; 2 measures the most promising few of each kernel here; "
+    "give equal bytes on any machine; 1 by the cost model, that of this machine where one was "
+    "learned (suture tune); 2 measures the most promising few of each kernel here; "
     "3 searches. Kernels are measured only where this machine runs the target's code."
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from suture.codegen.choose.measuring import BySearch
 from suture.codegen.choose.model import ByModel, cost_model
 from suture.codegen.lower import lower
 from suture.codegen.processor import tvm_target
-from suture.compiler.cost.evaluate import Evaluation, Quality, evaluate, quality
-from suture.compiler.cost.model import KernelModel
+from suture.compiler.cost.evaluate import Evaluation, Quality, Sample, evaluate, quality
+from suture.compiler.cost.model import KernelModel, preferring
 from suture.compiler.cost.records import KernelRecord, Records, machine
 from suture.compiler.model import load_model
 from suture.compiler.target import Target
@@ -95,9 +95,7 @@ def tune(
         added += found
         kernels += len({record.kernel for record in found})
         say(f"measured: {len(found)} schedules of {len(choices)} kernels")
-    new = samples(added)
-    known = [each for each in new if current.knows(each.facts)]
-    before = quality(known, current.predict([each.facts for each in known])) if known else None
+    before = judge(current, [each for each in samples(added) if current.knows(each.facts)])
     after = learn(records, target, learned)
     say("learned" if after else f"not learned: fewer than {FEWEST} kernels were measured")
     return Tuned(kernels=kernels, records=len(added), before=before, after=after)
@@ -151,6 +149,15 @@ def evaluate_records(
             hint="measure some: suture tune MODEL --trials 16",
         )
     return evaluate(measured, KernelModel(), folds=folds)
+
+
+def judge(model: KernelModel, measured: Sequence[Sample]) -> Quality | None:
+    """Return how a model does on samples, or None where there are none."""
+    if not measured:
+        return None
+    expected = model.predict([each.facts for each in measured])
+    ranks = np.array([each.rank for each in measured])
+    return quality(measured, preferring(expected, ranks), predicted=expected)
 
 
 def learn(records: Records, target: Target, learned: Path) -> Quality | None:

@@ -25,7 +25,7 @@ def test_held_out_kernels_are_ordered_better_than_by_chance(samples):
 
 def test_perfect_and_reversed_predictions(samples):
     times = np.array([s.microseconds for s in samples])
-    perfect, reversed_ = quality(samples, times), quality(samples, -times)
+    perfect, reversed_ = quality(samples, times, predicted=times), quality(samples, -times)
     assert perfect.pairwise_accuracy == 1
     assert perfect.top1_regret == perfect.top3_regret == perfect.mape == 0
     assert reversed_.pairwise_accuracy == 0
