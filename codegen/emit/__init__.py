@@ -11,7 +11,7 @@ from suture.codegen.emit.conv_transpose import emit_conv_transpose
 from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
-from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
+from suture.codegen.emit.pool import emit_global_mean, emit_pool
 from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.conv_transpose import CONV_TRANSPOSE
@@ -22,9 +22,10 @@ EMITTERS: Mapping[str, Emit] = {
     CONV: emit_conv,
     CONV_TRANSPOSE: emit_conv_transpose,
     GEMM: emit_gemm,
+    "AveragePool": emit_pool,
     "Concat": emit_concat,
     "GlobalAveragePool": emit_global_mean,
-    "MaxPool": emit_max_pool,
+    "MaxPool": emit_pool,
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),
 }
 """Operator → its emitter; all others are left to TVM's importer."""
