@@ -12,7 +12,7 @@ from suture.codegen.emit.conv_transpose import emit_conv_transpose
 from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.pointwise import emit_affine
-from suture.codegen.emit.pool import emit_global_mean, emit_max_pool
+from suture.codegen.emit.pool import emit_global_mean, emit_pool
 from suture.codegen.emit.quantized import (
     emit_dequantize,
     emit_qconv,
@@ -35,13 +35,14 @@ EMITTERS: Mapping[str, Emit] = {
     GEMM: emit_gemm,
     QCONV: emit_qconv,
     QGEMM: emit_qgemm,
+    "AveragePool": emit_pool,
     "Concat": emit_concat,
     "DequantizeLinear": emit_dequantize,
     "GlobalAveragePool": emit_global_mean,
     "InstanceNormalization": emit_instance_norm,
     "LayerNormalization": emit_layer_norm,
     "LogSoftmax": emit_softmax,
-    "MaxPool": emit_max_pool,
+    "MaxPool": emit_pool,
     "QuantizeLinear": emit_quantize,
     "Softmax": emit_softmax,
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),

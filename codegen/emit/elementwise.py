@@ -35,6 +35,10 @@ def emit_elementwise(emitter: Emitter, operator: Operator) -> Any | None:
     first = operator.inputs[0]
     if first not in emitter.twins:
         return None
+    blocks, _, _, lanes = dims(emitter.twins[first])
+    if 2 * dims(first)[1] <= blocks * lanes:
+        # Most of the twin is padding, on which a function costs as much.
+        return None
     twins = [_operand(emitter, x, first) for x in operator.inputs]
     if any(twin is None for twin in twins):
         return None

@@ -1,8 +1,4 @@
-"""Depthwise convolution over channels in blocks of one vector.
-
-The image is read where it lies. Whether a tap falls beyond its border is asked only in the
-tiles along the border: TVM splits the loops there.
-"""
+"""Depthwise convolution over channels in blocks of one vector."""
 
 from __future__ import annotations
 
@@ -12,10 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import tvm
-from tvm import s_tir, te, tirx
+from tvm import s_tir, te
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, finished
 from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.windows import (
+    keep_rows_in_registers,
+    tile_rows,
+    within_borders,
+)
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,8 @@ class DepthwiseConv:
 
     @classmethod
     def space(cls, shape: ConvShape, processor: Processor) -> tuple[DepthwiseConv, ...]:
-        """Return every legal tile, the most promising first by formula.
-
-        Each multiply-add loads its own pixel and little depends on how many sums a tile has:
-        tiles overlap as the processor reorders them.
-        """
-        pixels = shape.out[1]
-        tiles = [cls(rows) for rows in range(1, min(processor.registers // 2, pixels) + 1)]
-
-        def cost(tile: DepthwiseConv) -> float:
-            waste = ceil_div(pixels, tile.rows) * tile.rows / pixels
-            return waste * (1 + 0.15 / tile.rows)
-
-        return tuple(sorted(tiles, key=cost))
+        """Return every legal tile, the most promising first by formula."""
+        return tuple(map(cls, tile_rows(shape, processor)))
 
     def pack(
         self, weights: npt.NDArray[np.float32], shape: ConvShape, processor: Processor
@@ -60,7 +50,7 @@ class DepthwiseConv:
     ) -> tvm.tirx.PrimFunc:
         """Return the scheduled kernel: input, weights, bias and residual if any, output."""
         schedule = s_tir.Schedule(self._compute(shape, epilogue, processor))
-        self._schedule(schedule)
+        keep_rows_in_registers(schedule, shape, self.rows)
         return finished(schedule)
 
     def _compute(self, shape: ConvShape, epilogue: Epilogue, processor: Processor) -> Any:
@@ -69,7 +59,7 @@ class DepthwiseConv:
         wide = ceil_div(out_w, self.rows) * self.rows
         image = te.placeholder((blocks, shape.height, shape.width, lanes), name="image")
         weights = te.placeholder((blocks, kh, kw, lanes), name="weights")
-        read = _within_borders(image, shape, wide)
+        read = within_borders(image, shape, wide)
         y, x = te.reduce_axis((0, kh), "y"), te.reduce_axis((0, kw), "x")
         (down, across), (dy, dx) = shape.strides, shape.dilations
         sums = te.compute(
@@ -91,48 +81,3 @@ class DepthwiseConv:
             name="result",
         )
         return te.create_prim_func([image, weights, *extra, result])
-
-    def _schedule(self, schedule: Any) -> None:
-        sums, result = schedule.get_sblock("sums"), schedule.get_sblock("result")
-        _, i, j, v = schedule.get_loops(result)
-        run, pixel = schedule.split(j, [None, self.rows])
-        schedule.compute_at(sums, run, preserve_unit_loops=True)
-        schedule.set_scope(sums, 0, "local")
-        for loop in (i, run):
-            schedule.annotate(loop, "pragma_loop_partition_hint", True)
-        block, line, j, lane, y, x = schedule.get_loops(sums)[3:]
-        schedule.reorder(y, x, block, line, j, lane)
-        for loop in (y, x, j, pixel):
-            schedule.unroll(loop)
-        for loop in (lane, v):
-            schedule.vectorize(loop)
-        # Vectorising asks for a whole reduction block: this comes last.
-        schedule.decompose_reduction(sums, y)
-
-
-def _within_borders(image: Any, shape: ConvShape, wide: int) -> Any:
-    """Return how to read the image at a place of the padded one, 0 beyond its borders.
-
-    Args:
-        image: Channels in blocks.
-        shape: The convolution.
-        wide: Output columns that the tiles cover.
-    """
-    top, left = shape.pads[:2]
-    below = (shape.out[0] - 1) * shape.strides[0] + shape.reach[0] - top > shape.height
-    right = (wide - 1) * shape.strides[1] + shape.reach[1] - left > shape.width
-
-    def read(c: Any, y: Any, x: Any, v: Any) -> Any:
-        row, column = y - top, x - left
-        asked = (
-            (top > 0, row >= 0),
-            (below, row < shape.height),
-            (left > 0, column >= 0),
-            (right, column < shape.width),
-        )
-        inside = [tirx.likely(condition) for needed, condition in asked if needed]
-        value = image[c, row, column, v]
-        zero = tirx.const(0.0, "float32")
-        return tirx.if_then_else(tirx.all(*inside), value, zero) if inside else value
-
-    return read
