@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
 
 import tvm
@@ -16,6 +16,7 @@ from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.phases import Phases
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
+from suture.codegen.specialise import Library, share
 from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 from suture.errors import Location
@@ -27,7 +28,7 @@ RUNTIME = (
     *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "pool.c", "pool.h", "rt.c"),
     *("tvm_abi.h", "weights.S"),
 )
-SOURCES = ("rt.c", "cpu.c", "pool.c", "plan.c", "kernels.c", "weights.S")
+SOURCES = ("rt.c", "cpu.c", "pool.c", "kernels.c", "weights.S")
 FLAGS = (
     "-std=c11",
     "-O2",
@@ -49,13 +50,26 @@ def build(
     cache: Path,
     phases: Phases | None = None,
 ) -> Path:
+    """Build a library of one program; see ``build_library``."""
+    return build_library(
+        share([lowered], [plan]), target, workdir=workdir, cache=cache, phases=phases
+    )
+
+
+def build_library(
+    programs: Library,
+    target: Target,
+    *,
+    workdir: Path,
+    cache: Path,
+    phases: Phases | None = None,
+) -> Path:
     """Write sources and object code under a folder and link them; return ``libmodel.so``.
 
     Equal plans give equal bytes in any folder.
 
     Args:
-        lowered: The kernels.
-        plan: What they run over.
+        programs: Plans, and the kernels that run over them.
         target: Its triple carries the oldest glibc the library must load with.
         workdir: Where files go; made if it is not there.
         cache: Zig's cache of its C library, worth keeping between builds; processes may
@@ -69,36 +83,36 @@ def build(
     workdir.mkdir(parents=True, exist_ok=True)
     copy_sources(RUNTIME, workdir)
     sets = kernel_sets(target)
-    (workdir / "plan.c").write_text(plan_source(plan), encoding="utf-8")
-    (workdir / "kernels.c").write_text(kernels_source(plan, sets), encoding="utf-8")
-    (workdir / "weights.bin").write_bytes(plan.weights)
+    names = []
+    for number, plan in enumerate(programs.plans):
+        names.append(f"plan{number or ''}.c")
+        source = plan_source(plan, programs.names, number)
+        (workdir / names[-1]).write_text(source, encoding="utf-8")
+    (workdir / "kernels.c").write_text(kernels_source(programs, sets), encoding="utf-8")
+    (workdir / "weights.bin").write_bytes(programs.weights)
     phases = phases or Phases()
     with phases.phase("codegen"):
-        objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
+        made = [write_kernels(programs.kernels, programs.names, workdir, s) for s in sets]
+        names += [name for name in made if name]
     with phases.phase("link"):
-        link(
-            tuple(name for name in objects if name),
-            plan.weights,
-            target,
-            workdir=workdir,
-            cache=cache,
-        )
+        link(names, programs.weights, target, workdir=workdir, cache=cache)
     return workdir / LIBRARY
 
 
 def copy_sources(names: Sequence[str], workdir: Path) -> None:
     """Copy files of the native runtime into a folder."""
-    runtime = files("suture.codegen.runtime") / "native"
+    runtime = resources("suture.codegen.runtime") / "native"
     for name in names:
         (workdir / name).write_bytes((runtime / name).read_bytes())
 
 
-def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
-    """Return the tables of a plan's kernels as ``kernels.c``."""
+def kernels_source(programs: Library, sets: Sequence[KernelSet]) -> str:
+    """Return the tables of programs and of their kernels as ``kernels.c``."""
     return render(
         "native",
         "kernels.c",
-        kernels=plan.kernels,
+        programs=len(programs.plans),
+        kernels=programs.names,
         sets=[
             {"mcpu": each.mcpu, "level": each.level.symbol, "suffix": each.suffix}
             for each in sets
@@ -107,7 +121,7 @@ def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
 
 
 def write_kernels(
-    lowered: Lowered, kernels: tuple[str, ...], folder: Path, processor: KernelSet
+    module: tvm.IRModule, kernels: Sequence[str], folder: Path, processor: KernelSet
 ) -> str | None:
     """Compile kernels for one processor; return the name of the object file, if there is any.
 
@@ -116,7 +130,7 @@ def write_kernels(
     """
     if not kernels:
         return None
-    functions = {name: lowered.module[name] for name in kernels}
+    functions = {name: module[name] for name in kernels}
     for name, function in functions.items():
         called = re.search(r'call_c?packed\("([^"]+)"', function.script())
         if called:
@@ -132,8 +146,8 @@ def write_kernels(
     }
     path = folder / f"kernels{processor.suffix}.o"
     try:
-        module = tvm.tirx.build(tvm.IRModule(symbols), target=tvm_target(processor.target))
-        module.write_to_file(str(path), "o")
+        code = tvm.tirx.build(tvm.IRModule(symbols), target=tvm_target(processor.target))
+        code.write_to_file(str(path), "o")
     except Exception as error:
         raise LoweringError(
             f"TVM cannot generate code for {', '.join(kernels)}: {error}"
@@ -142,9 +156,9 @@ def write_kernels(
 
 
 def link(
-    objects: tuple[str, ...], weights: bytes, target: Target, *, workdir: Path, cache: Path
+    files: Sequence[str], weights: bytes, target: Target, *, workdir: Path, cache: Path
 ) -> None:
-    """Compile the sources in a folder and link them with object files there.
+    """Compile the runtime in a folder and link it with generated sources and objects there.
 
     Zig caches compiled sources without looking into what they include as bytes: the digest of
     the weights makes the call unique.
@@ -153,6 +167,6 @@ def link(
         BackendError: The compiler or linker fails; carries what it printed.
     """
     digest = hashlib.sha256(weights).hexdigest()
-    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *objects, "-lm"]
+    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *files, "-lm"]
     library = compile_c(arguments, LIBRARY, target, workdir=workdir, cache=cache)
     logger.info("linked %s: %d bytes", LIBRARY, library.stat().st_size)

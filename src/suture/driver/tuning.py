@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +108,7 @@ def tune_source(
     target: Target,
     *,
     trials: int,
-    bind: Mapping[str, int],
+    bind: Mapping[str, Sequence[int]],
     records: Records,
     learned: Path,
     say: Say,
