@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -92,8 +93,14 @@ class AotPlan:
         return tuple(sorted({call.kernel for call in self.calls} - {COPY}))
 
 
-def plan_source(plan: AotPlan) -> str:
-    """Return a plan as ``plan.c``."""
+def plan_source(plan: AotPlan, kernels: Sequence[str], number: int = 0) -> str:
+    """Return a plan as C.
+
+    Args:
+        plan: The plan.
+        kernels: Names of the library's compiled kernels, in the order of its tables.
+        number: Which of the library's programs it is.
+    """
     shapes = sorted({tensor.shape for tensor in plan.tensors})
     tensors = [
         {
@@ -110,7 +117,8 @@ def plan_source(plan: AotPlan) -> str:
     return render(
         "native",
         "plan.c",
-        kernels=plan.kernels,
+        number=number,
+        kernels=kernels,
         shapes=shapes,
         tensors=tensors,
         calls=plan.calls,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from suture.codegen.phases import Phases
 from suture.codegen.pipeline import PIPELINE
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
+from suture.codegen.specialise import Library, share
 from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 from suture.errors import Location
@@ -33,7 +33,7 @@ RUNTIME = (
     *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "pool.c", "pool.h", "rt.c"),
     *("tvm_abi.h", "weights.S"),
 )
-SOURCES = ("rt.c", "cpu.c", "pool.c", "plan.c", "kernels.c", "weights.S")
+SOURCES = ("rt.c", "cpu.c", "pool.c", "kernels.c", "weights.S")
 FLAGS = (
     "-std=c11",
     "-O2",
@@ -55,13 +55,26 @@ def build(
     cache: Path,
     phases: Phases | None = None,
 ) -> Path:
+    """Build a library of one program; see ``build_library``."""
+    return build_library(
+        share([lowered], [plan]), target, workdir=workdir, cache=cache, phases=phases
+    )
+
+
+def build_library(
+    programs: Library,
+    target: Target,
+    *,
+    workdir: Path,
+    cache: Path,
+    phases: Phases | None = None,
+) -> Path:
     """Write sources and object code under a folder and link them; return ``libmodel.so``.
 
     Equal plans give equal bytes in any folder.
 
     Args:
-        lowered: The kernels.
-        plan: What they run over.
+        programs: Plans, and the kernels that run over them.
         target: Its triple carries the oldest glibc the library must load with.
         workdir: Where files go; made if it is not there.
         cache: Zig's cache of its C library, worth keeping between builds; processes may
@@ -75,36 +88,36 @@ def build(
     workdir.mkdir(parents=True, exist_ok=True)
     copy_sources(RUNTIME, workdir)
     sets = kernel_sets(target)
-    (workdir / "plan.c").write_text(plan_source(plan), encoding="utf-8")
-    (workdir / "kernels.c").write_text(kernels_source(plan, sets), encoding="utf-8")
-    (workdir / "weights.bin").write_bytes(plan.weights)
+    names = []
+    for number, plan in enumerate(programs.plans):
+        names.append(f"plan{number or ''}.c")
+        source = plan_source(plan, programs.names, number)
+        (workdir / names[-1]).write_text(source, encoding="utf-8")
+    (workdir / "kernels.c").write_text(kernels_source(programs, sets), encoding="utf-8")
+    (workdir / "weights.bin").write_bytes(programs.weights)
     phases = phases or Phases()
     with phases.phase("codegen"):
-        objects = [write_kernels(lowered, plan.kernels, workdir, each) for each in sets]
+        for each in sets:
+            names += write_kernels(programs.kernels, programs.names, workdir, each)
     with phases.phase("link"):
-        link(
-            tuple(itertools.chain(*objects)),
-            plan.weights,
-            target,
-            workdir=workdir,
-            cache=cache,
-        )
+        link(names, programs.weights, target, workdir=workdir, cache=cache)
     return workdir / LIBRARY
 
 
 def copy_sources(names: Sequence[str], workdir: Path) -> None:
     """Copy files of the native runtime into a folder."""
-    runtime = files("suture.codegen.runtime") / "native"
+    runtime = resources("suture.codegen.runtime") / "native"
     for name in names:
         (workdir / name).write_bytes((runtime / name).read_bytes())
 
 
-def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
-    """Return the tables of a plan's kernels as ``kernels.c``."""
+def kernels_source(programs: Library, sets: Sequence[KernelSet]) -> str:
+    """Return the tables of programs and of their kernels as ``kernels.c``."""
     return render(
         "native",
         "kernels.c",
-        kernels=plan.kernels,
+        programs=len(programs.plans),
+        kernels=programs.names,
         sets=[
             {"mcpu": each.mcpu, "level": each.level.symbol, "suffix": each.suffix}
             for each in sets
@@ -113,7 +126,7 @@ def kernels_source(plan: AotPlan, sets: Sequence[KernelSet]) -> str:
 
 
 def write_kernels(
-    lowered: Lowered, kernels: tuple[str, ...], folder: Path, processor: KernelSet
+    module: tvm.IRModule, kernels: Sequence[str], folder: Path, processor: KernelSet
 ) -> tuple[str, ...]:
     """Compile kernels for one processor; return the names of the object files, if any.
 
@@ -122,7 +135,9 @@ def write_kernels(
     Raises:
         LoweringError: A kernel calls back into TVM's library (sorting does), or LLVM fails.
     """
-    functions = {name: lowered.module[name] for name in kernels}
+    if not kernels:
+        return ()
+    functions = {name: module[name] for name in kernels}
     for name, function in functions.items():
         called = re.search(r'call_c?packed\("([^"]+)"', function.script())
         if called:
@@ -164,9 +179,9 @@ def compile_kernels(functions: Mapping[str, Any], path: Path, processor: KernelS
 
 
 def link(
-    objects: tuple[str, ...], weights: bytes, target: Target, *, workdir: Path, cache: Path
+    files: Sequence[str], weights: bytes, target: Target, *, workdir: Path, cache: Path
 ) -> None:
-    """Compile the sources in a folder and link them with object files there.
+    """Compile the runtime in a folder and link it with generated sources and objects there.
 
     Zig caches compiled sources without looking into what they include as bytes: the digest of
     the weights makes the call unique.
@@ -175,6 +190,6 @@ def link(
         BackendError: The compiler or linker fails; carries what it printed.
     """
     digest = hashlib.sha256(weights).hexdigest()
-    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *objects, "-lm"]
+    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *files, "-lm"]
     library = compile_c(arguments, LIBRARY, target, workdir=workdir, cache=cache)
     logger.info("linked %s: %d bytes", LIBRARY, library.stat().st_size)

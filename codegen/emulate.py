@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from suture.codegen.backend.base import Array, Compiled, Slot
+from suture.codegen.backend.base import Array, Compiled, Program, Slot
 from suture.codegen.build import LIBRARY, copy_sources
+from suture.codegen.sizes import BySizes
 from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location, RequestError
@@ -39,8 +40,8 @@ class Emulator:
         return Path(self.command[0]).name
 
 
-def emulated(compiled: Compiled, target: Target, cache: Path) -> EmulatedProgram:
-    """Return a compiled library of a target that this machine cannot run itself.
+def emulated(compiled: Compiled, target: Target, cache: Path) -> BySizes:
+    """Return a library of a target that this machine cannot run itself, as a function.
 
     Args:
         compiled: What a backend made of a model; it holds a ``libmodel.so``.
@@ -51,12 +52,11 @@ def emulated(compiled: Compiled, target: Target, cache: Path) -> EmulatedProgram
         BackendError: There is no emulator here.
     """
     library = compiled.files[LIBRARY]
-    return EmulatedProgram(
-        library,
-        compiled.inputs,
-        compiled.outputs,
-        emulator=find_emulator(target),
-        runner=build_runner(target, workdir=library.parent, cache=cache),
+    emulator = find_emulator(target)
+    runner = build_runner(target, workdir=library.parent, cache=cache)
+    return BySizes(
+        EmulatedProgram(library, program, number, emulator=emulator, runner=runner)
+        for number, program in enumerate(compiled.programs)
     )
 
 
@@ -95,8 +95,8 @@ class EmulatedProgram:
 
     Args:
         library: A ``libmodel.so``.
-        inputs: What it reads, in order.
-        outputs: What it writes, in order.
+        program: What one of its programs reads and writes.
+        number: Which one.
         emulator: QEMU for the library's processor.
         runner: What ``build_runner`` made for it.
     """
@@ -104,16 +104,17 @@ class EmulatedProgram:
     def __init__(
         self,
         library: Path,
-        inputs: tuple[Slot, ...],
-        outputs: tuple[Slot, ...],
+        program: Program,
+        number: int = 0,
         *,
         emulator: Emulator,
         runner: Path,
     ) -> None:
         self.emulator = emulator
-        self.inputs = inputs
-        self.outputs = outputs
-        self._command = [*emulator.command, str(runner.resolve()), str(library.resolve())]
+        self.inputs = program.inputs
+        self.outputs = program.outputs
+        command = (*emulator.command, runner.resolve(), library.resolve(), number)
+        self._command = [str(word) for word in command]
         self._library = library
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

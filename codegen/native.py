@@ -25,6 +25,7 @@ class NativeProgram:
         outputs: What it writes, in order.
         threads: How many its kernels run on, at least 1; it makes use of no more than it
             was compiled for.
+        number: Which of its programs.
 
     Raises:
         BackendError: The library does not load here, or has other inputs or outputs.
@@ -37,7 +38,9 @@ class NativeProgram:
         outputs: tuple[Slot, ...],
         *,
         threads: int = 1,
+        number: int = 0,
     ) -> None:
+        self._number = number
         try:
             self._library = ctypes.CDLL(str(library.resolve()))
         except OSError as error:
@@ -50,6 +53,7 @@ class NativeProgram:
             getattr(self._library, name).restype = ctypes.c_uint64
         self._check(self._library.model_init())
         self._threads = threads
+        self._check(self._library.model_use(number))
         self.inputs = inputs
         self.outputs = outputs
         self._in = [_buffer(slot) for slot in inputs]
@@ -73,6 +77,7 @@ class NativeProgram:
         """
         self._fill(inputs)
         self._library.model_set_threads(self._threads)
+        self._check(self._library.model_use(self._number))
         self._check(self._library.model_run(*self._pointers))
         return {
             slot.name: array.copy()
@@ -83,6 +88,7 @@ class NativeProgram:
         """Run once; return the nanoseconds of each kernel call, in order."""
         self._fill(inputs)
         self._library.model_set_threads(self._threads)
+        self._check(self._library.model_use(self._number))
         spent = np.zeros(self._library.model_n_kernels(), np.uint64)
         pointer = ctypes.c_void_p(spent.ctypes.data)
         self._check(self._library.model_profile(*self._pointers, pointer))

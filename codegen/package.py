@@ -147,6 +147,14 @@ def assemble(
         "plan": identity.plan and dict(zip(("name", "digest"), identity.plan, strict=True)),
         "image": image,
     }
+    if len(compiled.programs) > 1:
+        document["programs"] = [
+            {
+                "inputs": [list(slot.shape) for slot in program.inputs],
+                "outputs": [list(slot.shape) for slot in program.outputs],
+            }
+            for program in compiled.programs
+        ]
     content: dict[str, Content] = dict(compiled.files)
     content["model.json"] = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
     content |= _runtime_files(compiled.backend, image is not None)

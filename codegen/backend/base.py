@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -46,6 +46,17 @@ class Slot:
     shape: tuple[int, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        return f"{self.name} {list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program of a ``libmodel.so``: what it reads and writes, in order."""
+
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
@@ -56,8 +67,7 @@ class Compiled:
         files: What goes into the package: name inside it → file on disk.
         arena_bytes: Memory for activations, or None where the runtime decides.
         weight_bytes: Bytes of the constants.
-        inputs: What ``libmodel.so`` reads, in order; empty where the runtime takes any shape.
-        outputs: What ``libmodel.so`` writes, in order; empty as above.
+        programs: Those of ``libmodel.so``; empty where the runtime takes any shape.
         kernels: What runs, in order.
         choices: Why kernels have their schedules, by the kernels' names.
         seconds: Time to compile by phase, where it is known.
@@ -68,8 +78,7 @@ class Compiled:
     files: Mapping[str, Path]
     arena_bytes: int | None
     weight_bytes: int
-    inputs: tuple[Slot, ...] = ()
-    outputs: tuple[Slot, ...] = ()
+    programs: tuple[Program, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -81,8 +90,22 @@ class Backend(Protocol):
 
     name: ClassVar[str]
 
-    def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+    def compile(
+        self,
+        model: ir.Model,
+        target: Target,
+        workdir: Path,
+        *,
+        sizes: Sequence[Mapping[str, int]] = (),
+    ) -> Compiled:
         """Build the files under ``workdir``; the same model gives the same bytes.
+
+        Args:
+            model: The model.
+            target: What for.
+            workdir: Where files go.
+            sizes: Sizes of free dimensions that requests may have; a backend that needs fixed
+                shapes makes one program for each. Empty for a model without free dimensions.
 
         Raises:
             BackendError: The backend cannot hold the model; names node and operator.

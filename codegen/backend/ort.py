@@ -6,7 +6,7 @@ import json
 import platform
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -37,8 +37,17 @@ class OrtBackend:
 
     name: ClassVar[str] = "ort"
 
-    def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+    def compile(
+        self,
+        model: ir.Model,
+        target: Target,
+        workdir: Path,
+        *,
+        sizes: Sequence[Mapping[str, int]] = (),
+    ) -> Compiled:
         """Write ``model.onnx`` under ``workdir``; the same model gives the same bytes.
+
+        Free dimensions stay free, whatever sizes are asked for.
 
         Raises:
             BackendError: ONNX Runtime cannot hold the model, with node and operator; or its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,23 +12,26 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from suture.codegen.aot import AotPlan, Tensor
-from suture.codegen.backend.base import Compiled, Kernel, Slot
+from suture.codegen.backend.base import Compiled, Kernel, Program, Slot
 from suture.codegen.budget import SizeSpeed
-from suture.codegen.build import LIBRARY, build, write_kernels
+from suture.codegen.build import LIBRARY, build_library, write_kernels
 from suture.codegen.choose.effort import Effort, chooser_of
 from suture.codegen.isolate import find_node
-from suture.codegen.lower import LoweringError, lower, prepare
+from suture.codegen.lower import Lowered, LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
 from suture.codegen.phases import Phases
 from suture.codegen.processor import kernel_sets, known, tvm_target
+from suture.codegen.sizes import BySizes
+from suture.codegen.specialise import Library, share
 from suture.codegen.walk import plan_program
+from suture.compiler.model import bind_symbols
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
 
 
 @dataclass(frozen=True)
 class TvmBackend:
-    """Compiles a model with fixed shapes to one shared library.
+    """Compiles a model to one shared library, with a program for each set of sizes.
 
     Attributes:
         cache: Folder for Zig's cache.
@@ -43,17 +46,31 @@ class TvmBackend:
     learned: Path | None = None
     name: ClassVar[str] = "tvm"
 
-    def compile(self, model: ir.Model, target: Target, workdir: Path) -> Compiled:
+    def compile(
+        self,
+        model: ir.Model,
+        target: Target,
+        workdir: Path,
+        *,
+        sizes: Sequence[Mapping[str, int]] = (),
+    ) -> Compiled:
         """Build ``libmodel.so`` under ``workdir``; the same model gives the same bytes.
+
+        Args:
+            model: The model.
+            target: What for.
+            workdir: Where files go.
+            sizes: Sizes of free dimensions, one program for each; empty where none is free.
 
         Raises:
             BackendError: TVM cannot hold the model; names node and operator.
         """
         target, notes = known(target)
+        models = [bound(model, each) for each in sizes] or [model]
         try:
-            return self._compile(model, target, workdir, notes)
+            return self._compile(models, target, workdir, notes)
         except LoweringError as error:
-            node = find_node(prepare(model), lambda alone: try_alone(alone, target))
+            node = find_node(prepare(models[0]), lambda alone: try_alone(alone, target))
             if node is None:
                 raise
             raise BackendError(
@@ -62,56 +79,111 @@ class TvmBackend:
                 hint="use the backend ort",
             ) from error
 
-    def load(self, compiled: Compiled, model: ir.Model, *, threads: int) -> NativeProgram:
+    def load(
+        self, compiled: Compiled, model: ir.Model, *, threads: int
+    ) -> NativeProgram | BySizes:
         """Return the library as a function, on no more threads than it was compiled for.
 
         Raises:
             BackendError: The library is for another machine.
         """
-        return NativeProgram(
-            compiled.files[LIBRARY], compiled.inputs, compiled.outputs, threads=threads
-        )
+        programs = [
+            NativeProgram(
+                compiled.files[LIBRARY],
+                program.inputs,
+                program.outputs,
+                threads=threads,
+                number=number,
+            )
+            for number, program in enumerate(compiled.programs)
+        ]
+        return programs[0] if len(programs) == 1 else BySizes(programs)
 
     def _compile(
-        self, model: ir.Model, target: Target, workdir: Path, notes: tuple[str, ...]
+        self,
+        models: Sequence[ir.Model],
+        target: Target,
+        workdir: Path,
+        notes: tuple[str, ...],
     ) -> Compiled:
         phases = Phases()
         chooser = chooser_of(self.effort, tvm_target(target), self.learned)
-        lowered = lower(
-            model, target, size_speed=self.size_speed, chooser=chooser, phases=phases
-        )
+        lowered = [
+            lower(model, target, size_speed=self.size_speed, chooser=chooser, phases=phases)
+            for model in models
+        ]
         with phases.phase("lower"):
-            plan = plan_program(lowered)
-        given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
-        inputs = match_slots(given, plan.inputs)
-        outputs = match_slots(model.graph.outputs, plan.outputs)
-        library = build(
-            lowered, plan, target, workdir=workdir, cache=self.cache, phases=phases
+            plans = [plan_program(each) for each in lowered]
+            programs = tuple(map(ports, models, plans))
+            shared = share(lowered, plans)
+        library = build_library(
+            shared, target, workdir=workdir, cache=self.cache, phases=phases
         )
+        first, plan = lowered[0], plans[0]
         return Compiled(
             backend=self.name,
             files={LIBRARY: library},
-            arena_bytes=plan.arena_bytes,
-            weight_bytes=len(plan.weights),
-            inputs=inputs,
-            outputs=outputs,
+            arena_bytes=max(plan.arena_bytes for plan in plans),
+            weight_bytes=len(shared.weights),
+            programs=programs,
             kernels=tuple(
-                Kernel(name=name, op=lowered.schedules.get(name) or operators(name))
+                Kernel(name=name, op=first.schedules.get(name) or operators(name))
                 for name in (call.kernel for call in plan.calls)
             ),
-            choices=lowered.choices,
+            choices=first.choices,
             seconds=phases.seconds,
             notes=(
                 *notes,
                 f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",
                 f"{len(plan.calls)} calls of {len(plan.kernels)} kernels, "
-                f"{len(lowered.schedules)} of them by a schedule of their own",
-                str(lowered.budget),
+                f"{len(first.schedules)} of them by a schedule of their own",
+                str(first.budget),
                 f"arena of {plan.arena_bytes} bytes in place of "
                 f"{sum(t.nbytes for t in activations(plan))} for all activations",
                 f"up to {plan.threads} threads" if plan.threads > 1 else "one thread",
+                *sharing(plans, shared),
+                *stock(lowered, programs),
             ),
         )
+
+
+def bound(model: ir.Model, sizes: Mapping[str, int]) -> ir.Model:
+    """Return a copy of a model with free dimensions fixed."""
+    made = model.clone()
+    bind_symbols(made, sizes)
+    return made
+
+
+def ports(model: ir.Model, plan: AotPlan) -> Program:
+    """Return what a plan reads and writes, under the model's names."""
+    given = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
+    return Program(
+        match_slots(given, plan.inputs), match_slots(model.graph.outputs, plan.outputs)
+    )
+
+
+def stock(lowered: Sequence[Lowered], programs: Sequence[Program]) -> tuple[str, ...]:
+    """Return warnings of programs for which fewer rules have a schedule than for the first."""
+    most = len(lowered[0].schedules)
+    return tuple(
+        f"warning: for {', '.join(map(str, program.inputs))} {len(each.schedules)} kernels "
+        f"have a schedule of their own, for the first sizes {most}; the others are TVM's "
+        "stock lowering, right and slow"
+        for each, program in zip(lowered, programs, strict=True)
+        if len(each.schedules) < most
+    )
+
+
+def sharing(plans: Sequence[AotPlan], shared: Library) -> tuple[str, ...]:
+    """Return a note on what several programs have in common."""
+    if len(plans) == 1:
+        return ()
+    apart = sum(len(plan.weights) for plan in plans)
+    kernels = sum(len(plan.kernels) for plan in plans)
+    return (
+        f"{len(plans)} programs, one for each set of sizes: {len(shared.weights)} bytes of "
+        f"weights in place of {apart}, {len(shared.names)} kernels in place of {kernels}",
+    )
 
 
 def operators(kernel: str) -> str:
@@ -167,4 +239,4 @@ def try_alone(model: ir.Model, target: Target) -> None:
     lowered = lower(model, target)
     with tempfile.TemporaryDirectory() as folder:
         kernels = plan_program(lowered).kernels
-        write_kernels(lowered, kernels, Path(folder), kernel_sets(target)[-1])
+        write_kernels(lowered.module, kernels, Path(folder), kernel_sets(target)[-1])

@@ -194,6 +194,8 @@ def test_a_request_of_another_shape(suture, task, tmp_path):
         ("--passes", "fold-constants{limt=3}", "limit"),
         ("--target", "lambda-mips", "lambda-x86_64"),
         ("--bind", "batch", "DIMENSION=SIZE"),
+        ("--bind", "batch=1,,8", "DIMENSION=SIZE"),
+        ("--bind", "batch=1,0", "DIMENSION=SIZE"),
         ("--bind", "batch=2", "no dimension 'batch' is free"),
     ],
 )

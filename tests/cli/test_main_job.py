@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from suture.cli.options import read_sizes
+
 PLAN_KEYS = {
     "steps",
     "accuracy",
@@ -227,3 +229,7 @@ def test_what_is_not_timed_is_told(suture, net, arm64):
     told = suture("compile", net, "-o", "out", "--target", "lambda-arm64").out
     assert "unmeasured: this machine cannot time programs for aarch64" in told
     assert "not timed, largest difference" in told
+
+
+def test_sizes_are_read():
+    assert read_sizes(("batch=1,8,1", "length=32")) == {"batch": (1, 8), "length": (32,)}

@@ -3,8 +3,8 @@ from suture.codegen.aot import COPY, AotPlan, Call, Tensor, plan_source
 
 def test_source_of_an_empty_plan_is_c_without_empty_arrays():
     empty = AotPlan(tensors=(), calls=(), inputs=(), outputs=(), arena_bytes=0, weights=b"")
-    source = plan_source(empty)
-    assert "plan_num_tensors = 0;" in source
+    source = plan_source(empty, ())
+    assert ".num_tensors = 0," in source
     assert "{}" not in source.replace(" ", "")
 
 
@@ -21,7 +21,8 @@ def test_source_names_kernels_and_places():
             outputs=(Tensor(space="output", shape=(2, 3), dtype="float16"),),
             arena_bytes=128,
             weights=bytes(76),
-        )
+        ),
+        ("mix",),
     )
     for line in (
         "  KERNEL_copy,",
@@ -32,7 +33,7 @@ def test_source_names_kernels_and_places():
         "{WEIGHTS, 0, 64},",
         "{KERNEL_mix, args_0, 2},",
         "{KERNEL_copy, args_1, 2},",
-        "const uint64_t plan_output_bytes[] = {12};",
-        "const uint64_t plan_arena_bytes = 128;",
+        "static const uint64_t output_bytes[] = {12};",
+        ".arena_bytes = 128,",
     ):
         assert line in source

@@ -20,11 +20,13 @@ API = {
     "model_n_in",
     "model_n_kernels",
     "model_n_out",
+    "model_n_programs",
     "model_out_bytes",
     "model_processor",
     "model_profile",
     "model_run",
     "model_set_threads",
+    "model_use",
 }
 LIBC = {
     *("memcpy", "memset", "snprintf", "posix_memalign", "free", "clock_gettime", "expf"),
@@ -107,7 +109,7 @@ def test_new_weights_in_an_equal_plan_are_not_served_from_the_cache(
 
 
 def test_linker_failure_is_told(conv_model, target, zig_cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("suture.codegen.build.plan_source", lambda plan: "#error nonsense\n")
+    monkeypatch.setattr("suture.codegen.build.plan_source", lambda *plan: "#error nonsense\n")
     lowered = lower(conv_model, target)
     with pytest.raises(BackendError, match="nonsense"):
         build(lowered, plan_program(lowered), target, workdir=tmp_path, cache=zig_cache)

@@ -4,7 +4,6 @@ import ctypes
 
 import pytest
 
-from suture.codegen.native import NativeProgram
 from suture.compiler.target import lambda_x86_64_v4
 from suture.compiler.verify import assert_equal, run_reference
 
@@ -40,9 +39,9 @@ def test_kernels_are_there_twice(both):
 
 
 def test_the_best_set_that_this_processor_runs_is_chosen(
-    both, conv_model, random_inputs, cpu_flags
+    both, conv_model, random_inputs, tvm_backend, cpu_flags
 ):
-    program = NativeProgram(both.files["libmodel.so"], both.inputs, both.outputs)
+    program = tvm_backend.load(both, conv_model, threads=1)
     inputs = random_inputs(conv_model)
     answers = program(inputs)
     assert_equal(run_reference(conv_model, inputs), answers, what="both", rtol=1e-5)

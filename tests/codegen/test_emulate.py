@@ -101,7 +101,7 @@ def test_arm64_answers_as_onnx_runtime_does_here(name, arm64, tvm_backend, tmp_p
 
 def test_inputs_that_do_not_fit(arm64, conv_model, tvm_backend, tmp_path):
     compiled = tvm_backend.compile(conv_model.clone(), arm64, tmp_path)
-    program = emulated(compiled, arm64, tvm_backend.cache)
+    (program,) = emulated(compiled, arm64, tvm_backend.cache).programs
     with pytest.raises(RequestError, match="nothing is not float32"):
         program({})
     with pytest.raises(RequestError, match=r"float64\[1, 1, 12, 12\] is not float32"):
@@ -109,7 +109,7 @@ def test_inputs_that_do_not_fit(arm64, conv_model, tvm_backend, tmp_path):
     command = [*program._command]
     short = subprocess.run(command, input=b"123", capture_output=True, check=False)
     assert (short.returncode, short.stderr) == (1, b"the inputs are too short\n")
-    command[-1] = "/dev/null"
+    command[-2] = "/dev/null"
     none = subprocess.run(command, capture_output=True, check=False)
     assert none.returncode == 1
 
@@ -118,7 +118,7 @@ def test_an_older_arm64_processor_is_told_what_it_lacks(
     arm64, conv_model, tvm_backend, tmp_path
 ):
     compiled = tvm_backend.compile(conv_model.clone(), arm64, tmp_path)
-    program = emulated(compiled, arm64, tvm_backend.cache)
+    (program,) = emulated(compiled, arm64, tvm_backend.cache).programs
     command = ["cortex-a57" if word == "neoverse-n1" else word for word in program._command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1

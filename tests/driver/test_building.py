@@ -24,7 +24,7 @@ def timings(tvm, ort):
     ],
 )
 def test_the_faster_backend_ships(tvm, ort, ships, why):
-    chosen, reason = decide(timings(tvm, ort), {}, "auto", lambda_x86_64())
+    chosen, reason = decide([timings(tvm, ort)], {}, "auto", lambda_x86_64())
     assert chosen == ships
     assert why in reason
 
@@ -32,17 +32,25 @@ def test_the_faster_backend_ships(tvm, ort, ships, why):
 def test_a_backend_that_fails_is_named():
     only = Timings({"ort": (1.0, 1.0)})
     failed = {"tvm": BackendError("operator 'Det' is unknown")}
-    chosen, reason = decide(only, failed, "auto", lambda_x86_64())
+    chosen, reason = decide([only], failed, "auto", lambda_x86_64())
     assert chosen == "ort"
     assert "tvm does not hold the model: operator 'Det' is unknown" in reason
 
 
 def test_the_users_word_counts():
-    assert decide(timings(9.0, 1.0), {}, "tvm", lambda_x86_64()) == ("tvm", "as asked for")
+    assert decide([timings(9.0, 1.0)], {}, "tvm", lambda_x86_64()) == ("tvm", "as asked for")
 
 
 def test_what_cannot_be_timed_ships_unmeasured():
     foreign = replace(lambda_x86_64(), arch="z80")
-    chosen, reason = decide(Timings({}), {}, "auto", foreign)
+    chosen, reason = decide([Timings({})], {}, "auto", foreign)
     assert chosen == "tvm"
     assert "unmeasured: this machine cannot time programs for z80" in reason
+
+
+def test_over_several_sizes_the_mean_of_ratios_counts():
+    cases = [timings(1.0, 2.0), timings(5.0, 1.0)]
+    chosen, _ = decide(cases, {}, "auto", lambda_x86_64())
+    assert chosen == "ort"
+    chosen, _ = decide([timings(1.0, 4.0), *cases], {}, "auto", lambda_x86_64())
+    assert chosen == "tvm"

@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from suture.codegen.archive import file_digest
+from suture.codegen.invoke import invoke, read_model
+from suture.codegen.request import arrays, tensor
 from suture.compiler.model import load_model
 from suture.compiler.task import Limits, read_task
 from suture.driver.compiling import check_limits, compile_model, read_inputs
 from suture.driver.planning import plan_task
-from suture.errors import PackageError, RequestError
+from suture.errors import Location, ModelError, PackageError, RequestError
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +38,11 @@ def dynamic(tmp_path_factory):
 @pytest.fixture
 def compile_dynamic(dynamic, records, options, target, tmp_path):
     def compile_dynamic(**more):
-        arguments = {"bind": {}, "inputs": None, **more}
+        arguments = {"bind": {}, "inputs": None, "options": options, **more}
         return compile_model(
             dynamic,
             [target],
             tmp_path / "out",
-            options=options,
             records=records,
             say=lambda line: None,
             **arguments,
@@ -96,8 +99,74 @@ def test_free_dimensions_stay_free_in_onnx_runtime(compile_dynamic):
 
 
 def test_bound_dimensions_make_a_plan_ahead_of_time(compile_dynamic):
-    attempts = compile_dynamic(bind={"batch": 2}).built[0].attempts
+    attempts = compile_dynamic(bind={"batch": (2,)}).built[0].attempts
     assert {attempt.backend for attempt in attempts if attempt.median_ms} == {"tvm", "ort"}
+
+
+def test_several_sizes_make_a_program_each(compile_dynamic, options):
+    (built,) = compile_dynamic(
+        bind={"batch": (1, 3)}, options=replace(options, backend="tvm")
+    ).built
+    notes = "\n".join(built.shipped.notes)
+    assert "2 programs, one for each set of sizes" in notes
+    assert "batch=1: " in notes
+    assert "batch=3: " in notes
+    model = read_model(built.written.path)
+    assert model["inputs"][0]["shape"] == [-1, 3]
+    assert [each["outputs"] for each in model["programs"]] == [[[1, 3]], [[3, 3]]]
+    answers = {}
+    for count in (1, 3, 2):
+        x = np.arange(count * 3, dtype=np.float32).reshape(count, 3) - 2
+        entries = [
+            tensor(spec, data, Location("test"))
+            for spec, data in zip(model["inputs"], (x, np.ones(3, np.float32)), strict=True)
+        ]
+        answers[count] = invoke(built.written.path, {"inputs": entries}, warm=0).output
+        if count != 2:
+            np.testing.assert_array_equal(arrays(answers[count])["y"], np.maximum(x + 1, 0))
+    assert answers[2] == {
+        "error": "there is no program for x [2, 3], z [3]; "
+        "this model takes x [1, 3], z [3]; x [3, 3], z [3]",
+        "status": 400,
+    }
+
+
+def test_sizes_and_a_file_of_inputs_do_not_go_together(compile_dynamic, tmp_path):
+    with pytest.raises(RequestError, match="one file cannot be of several sizes"):
+        compile_dynamic(bind={"batch": (1, 3)}, inputs=tmp_path / "in.npz")
+
+
+def test_too_many_sizes(compile_dynamic):
+    with pytest.raises(ModelError, match="17 combinations of sizes are more than 16"):
+        compile_dynamic(bind={"batch": tuple(range(1, 18))})
+
+
+def test_a_convolution_of_many_images_warns(records, options, target, tmp_path):
+    weights = np.ones((8, 8, 3, 3), np.float32)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["y"])],
+        "conv",
+        [onnx.helper.make_tensor_value_info("x", 1, ["n", 8, 5, 5])],
+        [onnx.helper.make_tensor_value_info("y", 1, ["n", 8, 3, 3])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=opset, ir_version=8),
+        tmp_path / "conv.onnx",
+    )
+    (built,) = compile_model(
+        tmp_path / "conv.onnx",
+        [target],
+        tmp_path / "out",
+        bind={"n": (1, 2)},
+        inputs=None,
+        options=replace(options, backend="tvm"),
+        records=records,
+        say=lambda line: None,
+    ).built
+    (warning,) = [note for note in built.shipped.notes if note.startswith("warning")]
+    assert "for x [2, 8, 5, 5] 0 kernels have a schedule of their own" in warning
 
 
 def test_given_inputs(compile_dynamic, dynamic, tmp_path):

@@ -14,6 +14,10 @@ MODEL_API int model_init(void);
  * as the program was compiled for, which is also the most. Returns what was set. Others are
  * started by the first run that needs them. */
 MODEL_API int model_set_threads(int threads);
+/* Chooses which program runs from now on, and is asked about below; at first, the first. There
+ * is one for each set of sizes that the model was compiled for; model.json says which. */
+MODEL_API int model_use(int program);
+MODEL_API int model_n_programs(void);
 /* Runs once over the caller's buffers. Zero, or non-zero with model_error set. */
 MODEL_API int model_run(void **inputs, void **outputs);
 /* Like model_run, and adds the nanoseconds of each kernel to its place in an array. */

@@ -1,4 +1,4 @@
-/* The tables of plan.c: which buffers there are and which kernels run over them. */
+/* The tables of a program: which buffers there are and which kernels run over them. */
 #ifndef SUTURE_PLAN_H
 #define SUTURE_PLAN_H
 
@@ -31,18 +31,24 @@ struct Call {
 /* A kernel: copies its first tensor's bytes to its second. */
 Kernel copy_tensor;
 
+/* One program. The addresses of its tensors are filled in before each run. */
+struct Plan {
+  DLTensor *tensors;
+  const struct Place *places;
+  uint32_t num_tensors;
+  const struct Call *calls;
+  uint32_t num_calls;
+  const uint64_t *input_bytes;
+  uint32_t num_inputs;
+  const uint64_t *output_bytes;
+  uint32_t num_outputs;
+  uint64_t arena_bytes;
+  int threads;
+};
+
+extern const struct Plan *const plans[];
+extern const uint32_t num_plans;
 extern const struct KernelSet plan_sets[];
 extern const uint32_t plan_num_sets;
-extern DLTensor plan_tensors[];
-extern const struct Place plan_places[];
-extern const uint32_t plan_num_tensors;
-extern const struct Call plan_calls[];
-extern const uint32_t plan_num_calls;
-extern const uint64_t plan_input_bytes[];
-extern const uint32_t plan_num_inputs;
-extern const uint64_t plan_output_bytes[];
-extern const uint32_t plan_num_outputs;
-extern const uint64_t plan_arena_bytes;
-extern const int plan_threads;
 
 #endif

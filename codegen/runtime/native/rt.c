@@ -30,6 +30,7 @@ static char error_text[1024];
 static atomic_flag told = ATOMIC_FLAG_INIT; /* of the tasks that fail, the first one tells */
 static char *arena;
 static const struct KernelSet *set;
+static const struct Plan *plan;
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n) {
   if (atomic_flag_test_and_set(&told)) return;
@@ -72,6 +73,21 @@ static int choose_set(void) {
   return 0;
 }
 
+/* The programs take turns in one arena. */
+static uint64_t largest_arena(void) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < num_plans; ++i)
+    if (plans[i]->arena_bytes > bytes) bytes = plans[i]->arena_bytes;
+  return bytes;
+}
+
+static int most_threads(void) {
+  int most = 1;
+  for (uint32_t i = 0; i < num_plans; ++i)
+    if (plans[i]->threads > most) most = plans[i]->threads;
+  return most < POOL_MOST_THREADS ? most : POOL_MOST_THREADS;
+}
+
 int model_init(void) {
   if (arena) return 0;
   if (!choose_set()) return 1;
@@ -79,19 +95,30 @@ int model_init(void) {
   if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = free_workspace;
   if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = pool_launch;
   if (&__TVMBackendParallelBarrier) __TVMBackendParallelBarrier = pool_barrier;
-  pool_set_threads(plan_threads);
-  arena = allocate(plan_arena_bytes);
+  pool_set_threads(most_threads());
+  arena = allocate(largest_arena());
+  plan = plans[0];
   if (arena) return 0;
   snprintf(error_text, sizeof error_text, "no memory for an arena of %llu bytes",
-           (unsigned long long)plan_arena_bytes);
+           (unsigned long long)largest_arena());
   return 1;
 }
 
 int model_set_threads(int threads) {
-  int most = plan_threads < POOL_MOST_THREADS ? plan_threads : POOL_MOST_THREADS;
+  int most = most_threads();
   threads = threads < 1 ? 1 : threads > most ? most : threads;
   pool_set_threads(threads);
   return threads;
+}
+
+int model_use(int program) {
+  if (!arena || program < 0 || program >= (int)num_plans) {
+    snprintf(error_text, sizeof error_text, "%s",
+             arena ? "there is no such program" : "model_init was not called");
+    return 1;
+  }
+  plan = plans[program];
+  return 0;
 }
 
 static void *address(const struct Place *place, void **inputs, void **outputs) {
@@ -116,7 +143,7 @@ int copy_tensor(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *
 
 static int run_call(uint32_t i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
-  const struct Call *call = &plan_calls[i];
+  const struct Call *call = &plan->calls[i];
   return set->kernels[call->kernel](NULL, call->args, call->num_args, &result);
 }
 
@@ -127,7 +154,7 @@ static uint64_t now_ns(void) {
 }
 
 static int run_calls(uint64_t *nanoseconds) {
-  for (uint32_t i = 0; i < plan_num_calls; ++i) {
+  for (uint32_t i = 0; i < plan->num_calls; ++i) {
     uint64_t start = nanoseconds ? now_ns() : 0;
     if (run_call(i)) return 1;
     if (nanoseconds) nanoseconds[i] += now_ns() - start;
@@ -142,8 +169,8 @@ int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
   }
   error_text[0] = 0;
   atomic_flag_clear(&told);
-  for (uint32_t i = 0; i < plan_num_tensors; ++i)
-    plan_tensors[i].data = address(&plan_places[i], inputs, outputs);
+  for (uint32_t i = 0; i < plan->num_tensors; ++i)
+    plan->tensors[i].data = address(&plan->places[i], inputs, outputs);
   pool_begin();
   int status = run_calls(nanoseconds);
   pool_end();
@@ -152,11 +179,14 @@ int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
 
 int model_run(void **inputs, void **outputs) { return model_profile(inputs, outputs, NULL); }
 
+static const struct Plan *used(void) { return plan ? plan : plans[0]; }
+
 const char *model_error(void) { return error_text; }
 const char *model_processor(void) { return arena ? set->processor : ""; }
-int model_n_in(void) { return (int)plan_num_inputs; }
-int model_n_out(void) { return (int)plan_num_outputs; }
-int model_n_kernels(void) { return (int)plan_num_calls; }
-uint64_t model_in_bytes(int input) { return plan_input_bytes[input]; }
-uint64_t model_out_bytes(int output) { return plan_output_bytes[output]; }
-uint64_t model_arena_bytes(void) { return plan_arena_bytes; }
+int model_n_programs(void) { return (int)num_plans; }
+int model_n_in(void) { return (int)used()->num_inputs; }
+int model_n_out(void) { return (int)used()->num_outputs; }
+int model_n_kernels(void) { return (int)used()->num_calls; }
+uint64_t model_in_bytes(int input) { return used()->input_bytes[input]; }
+uint64_t model_out_bytes(int output) { return used()->output_bytes[output]; }
+uint64_t model_arena_bytes(void) { return largest_arena(); }

@@ -1,6 +1,6 @@
 /* Runs a libmodel.so in a process of its own, for machines that an emulator stands in for:
  *
- *   runner LIBRARY <inputs >outputs
+ *   runner LIBRARY [PROGRAM] <inputs >outputs
  *
  * Inputs and outputs are the bytes of every tensor in the order of the model. The status is 0,
  * or 1 with a line on standard error. */
@@ -13,6 +13,7 @@ enum { ALIGNMENT = 64, MOST_TENSORS = 1024 };
 
 struct Program {
   int (*init)(void);
+  int (*use)(int);
   int (*run)(void **, void **);
   const char *(*error)(void);
   int (*n_in)(void);
@@ -32,6 +33,7 @@ static int find(void *library, struct Program *program) {
     void *place;
   } wanted[] = {
       {"model_init", &program->init},         {"model_run", &program->run},
+      {"model_use", &program->use},
       {"model_error", &program->error},       {"model_n_in", &program->n_in},
       {"model_n_out", &program->n_out},       {"model_in_bytes", &program->in_bytes},
       {"model_out_bytes", &program->out_bytes},
@@ -53,11 +55,11 @@ static int allocate(void **buffers, int count, uint64_t (*bytes)(int)) {
 int main(int argc, char **argv) {
   static void *inputs[MOST_TENSORS], *outputs[MOST_TENSORS];
   struct Program program;
-  if (argc != 2) return fail("usage: runner LIBRARY <inputs >outputs");
+  if (argc != 2 && argc != 3) return fail("usage: runner LIBRARY [PROGRAM] <inputs >outputs");
   void *library = dlopen(argv[1], RTLD_NOW);
   if (!library) return fail(dlerror());
   if (!find(library, &program)) return fail("the library is not one of suture's");
-  if (program.init()) return fail(program.error());
+  if (program.init() || (argc == 3 && program.use(atoi(argv[2])))) return fail(program.error());
   if (!allocate(inputs, program.n_in(), program.in_bytes) ||
       !allocate(outputs, program.n_out(), program.out_bytes))
     return fail("no memory for inputs and outputs");

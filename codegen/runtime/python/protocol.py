@@ -137,6 +137,24 @@ def check_shape(name, shape, spec):
         raise ProtocolError(f"input {name!r} is larger than {MAX_BODY_BYTES} bytes", 413)
 
 
+def program_of(tensors, model):
+    """Return the number of the program that takes exactly the shapes of a request."""
+    programs = model.get("programs")
+    if not programs:
+        return 0
+    names = [spec["name"] for spec in model["inputs"]]
+    given = [list(tensors[name].shape) for name in names]
+    for number, program in enumerate(programs):
+        if program["inputs"] == given:
+            return number
+
+    def told(shapes):
+        return ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+
+    taken = "; ".join(told(program["inputs"]) for program in programs)
+    raise ProtocolError(f"there is no program for {told(given)}; this model takes {taken}")
+
+
 def _tensor(entry, spec, rest):
     """Return one input and how many bytes of ``rest`` it took."""
     name, datatype, shape = entry["name"], spec["datatype"], entry.get("shape")

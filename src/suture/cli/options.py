@@ -34,7 +34,7 @@ request = click.option(
     help="A request: an image, text, or a .npy or .npz file.",
 )
 
-bind = click.option("--bind", multiple=True, help="DIMENSION=SIZE of a model without a task.")
+bind = click.option("--bind", multiple=True, help="DIMENSION=SIZE[,SIZE]…, with no task.")
 
 size_speed = click.option(
     "--size-speed",
@@ -59,18 +59,19 @@ def unbound(texts: tuple[str, ...]) -> None:
         raise RequestError("a task binds its own input", at=Location("--bind"))
 
 
-def read_sizes(texts: tuple[str, ...]) -> dict[str, int]:
-    """Read ``DIMENSION=SIZE``."""
+def read_sizes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Read ``DIMENSION=SIZE`` or ``DIMENSION=SIZE,SIZE``; each size counts once."""
     sizes = {}
     for text in texts:
-        name, _, size = text.partition("=")
-        if not name or not size.isdigit() or int(size) < 1:
+        name, _, given = text.partition("=")
+        words = given.split(",")
+        if not name or not all(word.isdigit() and int(word) > 0 for word in words):
             raise RequestError(
-                "a size is written DIMENSION=SIZE",
+                "sizes are written DIMENSION=SIZE or DIMENSION=SIZE,SIZE",
                 at=Location("--bind", text),
-                hint="for example: --bind batch=1",
+                hint="for example: --bind batch=1,8",
             )
-        sizes[name] = int(size)
+        sizes[name] = tuple(dict.fromkeys(map(int, words)))
     return sizes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from suture.compiler.profile.base import RequestProfile
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
-from suture.driver.building import Options, Say, Trial, decide
+from suture.driver.building import Case, Options, Say, Trial, decide
 from suture.driver.compiling import expected_answer, open_model
 from suture.driver.planning import plan_task
 from suture.errors import BackendError, Location, RequestError
@@ -138,7 +138,7 @@ def bench_model(
     target: Target,
     contest: Contest,
     *,
-    bind: Mapping[str, int],
+    bind: Mapping[str, Sequence[int]],
     inputs: Path | None,
     say: Say,
 ) -> Comparison:
@@ -197,10 +197,11 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
         say(f"peer: {peer} holds the model")
         context = PassContext(target=target, profile=subject.profile)
         PassManager(parse_pipeline(options.passes)).run(model, context)
-        trial = Trial(model, inputs, subject.expected, target, folder, options)
+        case = Case(inputs=inputs, expected=subject.expected)
+        trial = Trial(model, [case], target, folder, options)
         trial.compile(say)
         timings = measure(trial.runs, inputs, rounds=options.rounds)
-        backend, reason = decide(timings, trial.failures, options.backend, target)
+        backend, reason = decide([timings], trial.failures, options.backend, target)
         say(f"backend: {backend}, {reason}")
         ours = trial.runs[backend]
         error = max_abs_error(subject.expected, ours(inputs))

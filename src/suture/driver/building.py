@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
-from suture.codegen.emulate import emulated
+from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Package, Written, assemble, write_package
 from suture.codegen.weigh import peak_rss_bytes
@@ -58,6 +59,24 @@ class Options:
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A request that a program must answer right, and is timed with.
+
+    Attributes:
+        inputs: Arrays by input name.
+        expected: What the model must answer.
+        sizes: Sizes of the model's free dimensions in it; empty where they stay free.
+    """
+
+    inputs: Arrays
+    expected: Arrays
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={size}" for name, size in self.sizes.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +141,7 @@ class Built:
 
 def build(
     model: ir.Model,
-    inputs: Arrays,
-    expected: Arrays,
+    cases: Sequence[Case],
     identity: Identity,
     target: Target,
     out: Path,
@@ -137,8 +155,8 @@ def build(
 
     Args:
         model: The linked model; rewritten in place.
-        inputs: A request, as arrays by input name.
-        expected: What the model must answer to it.
+        cases: Requests; more than one where there is to be a program for each one's sizes. The
+            first is that of passes and of the report.
         identity: What the package says of itself.
         target: Where it will run.
         out: Folder of the archive.
@@ -154,7 +172,7 @@ def build(
         PackageError: The package is over the platform's limits.
     """
     began = time.perf_counter()
-    verifier = VerifyingObserver(inputs)
+    verifier = VerifyingObserver(cases[0].inputs)
     passes = PassManager(parse_pipeline(options.passes), (verifier,)).run(model, context)
     rewritten = time.perf_counter()
     say(
@@ -163,10 +181,10 @@ def build(
         else "passes: none"
     )
     with tempfile.TemporaryDirectory(prefix="suture-build-") as folder:
-        trial = Trial(model, inputs, expected, target, Path(folder), options)
+        trial = Trial(model, cases, target, Path(folder), options)
         trial.compile(say)
         compiled_at = time.perf_counter()
-        timings = measure(trial.runs, inputs, rounds=options.rounds)
+        timings = [measure(trial.runs, case.inputs, rounds=options.rounds) for case in cases]
         chosen, reason = decide(timings, trial.failures, options.backend, target)
         say(f"backend: {chosen}, {reason}")
         attempts = tuple(
@@ -208,14 +226,18 @@ def build(
 
 
 def decide(
-    timings: Timings, failures: Mapping[str, SutureError], wanted: Which, target: Target
+    timings: Sequence[Timings],
+    failures: Mapping[str, SutureError],
+    wanted: Which,
+    target: Target,
 ) -> tuple[str, str]:
     """Return the backend to ship, and why.
 
-    The faster one ships; within ``TIE`` TVM does, whose package needs no runtime library. It
-    ships unmeasured for a target whose programs this machine cannot time.
+    The faster one ships, in the geometric mean over the cases; within ``TIE`` TVM does, whose
+    package needs no runtime library. It ships unmeasured for a target whose programs this
+    machine cannot time.
     """
-    names = list(timings.rounds_ms)
+    names = list(timings[0].rounds_ms)
     if not target.runs_here:
         return "tvm", f"unmeasured: this machine cannot time programs for {target.arch}"
     if wanted != "auto":
@@ -225,8 +247,8 @@ def decide(
         why = failures[failed].message
         return names[0], f"because {failed} does not hold the model: {why}"
     first, second = names
-    ratio = timings.ratio(first, second)
-    medians = timings.median_ms
+    ratio = statistics.geometric_mean(each.ratio(first, second) for each in timings)
+    medians = timings[0].median_ms
     told = f"{medians[first]:.3f} ms against {medians[second]:.3f} ms of {second}"
     if ratio <= 1 / TIE:
         return first, f"the faster one: {told}"
@@ -241,8 +263,7 @@ class Trial:
 
     Args:
         model: The model, rewritten by the passes.
-        inputs: A request, as arrays by input name.
-        expected: What the model must answer to it.
+        cases: Requests that it must answer right; the first is the one to weigh it with.
         target: Where it will run.
         folder: Folder for what the backends build.
         options: What the user asked for.
@@ -256,13 +277,12 @@ class Trial:
     def __init__(
         self,
         model: ir.Model,
-        inputs: Arrays,
-        expected: Arrays,
+        cases: Sequence[Case],
         target: Target,
         folder: Path,
         options: Options,
     ) -> None:
-        self._model, self._inputs, self._expected = model, inputs, expected
+        self._model, self._cases = model, cases
         self._target, self._folder, self._options = target, folder, options
         self.compiled: dict[str, Compiled] = {}
         self.runs: dict[str, Run] = {}
@@ -293,7 +313,10 @@ class Trial:
         began = time.perf_counter()
         try:
             made = backend.compile(
-                self._model.clone(), self._target, self._folder / backend.name
+                self._model.clone(),
+                self._target,
+                self._folder / backend.name,
+                sizes=[case.sizes for case in self._cases if case.sizes],
             )
             if self._target.runs_here:
                 run: Run = backend.load(made, self._model, threads=self._target.threads)
@@ -308,9 +331,11 @@ class Trial:
         self._seconds[backend.name] = time.perf_counter() - began
 
     def _verify(self, name: str, run: Run) -> None:
-        answers = run(self._inputs)
-        assert_equal(self._expected, answers, what=f"backend {name}")
-        self._errors[name] = max_abs_error(self._expected, answers)
+        for case in self._cases:
+            answers = run(case.inputs)
+            assert_equal(case.expected, answers, what=f"backend {name}")
+            error = max_abs_error(case.expected, answers)
+            self._errors[name] = max(error, self._errors.get(name, 0.0))
 
     def _emulate(self, name: str, made: Compiled) -> None:
         """Verify a program of another architecture, or note why it was not."""
@@ -320,7 +345,8 @@ class Trial:
             self._notes[name] = (f"answers not verified: {error.message}; {error.hint}",)
             return
         self._verify(name, run)
-        self._notes[name] = (f"answers verified under {run.emulator}, time not measured",)
+        emulator = find_emulator(self._target)
+        self._notes[name] = (f"answers verified under {emulator}, time not measured",)
 
     def _none(self) -> BackendError:
         if len(self.failures) == 1:
@@ -349,7 +375,7 @@ class Trial:
             self._model,
             identity,
             self._target,
-            examples={name: array.shape for name, array in self._inputs.items()},
+            examples={name: array.shape for name, array in self._cases[0].inputs.items()},
         )
 
     def weigh(self, name: str, identity: Identity) -> int | None:
@@ -360,9 +386,9 @@ class Trial:
         if name not in self.runs:
             return None
         package = self.package(name, replace(identity, entry=None))
-        return peak_rss_bytes(package, self._inputs)
+        return peak_rss_bytes(package, self._cases[0].inputs)
 
-    def attempt(self, name: str, timings: Timings) -> Attempt:
+    def attempt(self, name: str, timings: Sequence[Timings]) -> Attempt:
         """Return what is known of one backend."""
         if name in self.failures:
             return Attempt(
@@ -373,16 +399,21 @@ class Trial:
                 seconds=self._seconds[name],
                 notes=(str(self.failures[name]),),
             )
-        compiled = self.compiled[name]
-        timed = name in timings.rounds_ms
+        compiled, first = self.compiled[name], self._cases[0]
+        timed = name in timings[0].rounds_ms
+        further = [
+            f"{case}: {each.median_ms[name]:.3f} ms"
+            for case, each in zip(self._cases, timings, strict=True)
+            if timed and len(timings) > 1
+        ]
         return Attempt(
             backend=name,
-            median_ms=timings.median_ms[name] if timed else None,
-            p95_ms=float(np.percentile(timings.rounds_ms[name], 95)) if timed else None,
+            median_ms=timings[0].median_ms[name] if timed else None,
+            p95_ms=float(np.percentile(timings[0].rounds_ms[name], 95)) if timed else None,
             max_abs_err=self._errors.get(name),
             seconds=self._seconds[name],
-            notes=(*self._notes.get(name, ()), *compiled.notes),
-            kernels=profile_kernels(compiled, self.runs[name], self._inputs)
+            notes=(*self._notes.get(name, ()), *compiled.notes, *further),
+            kernels=profile_kernels(compiled, self.runs[name], first.inputs)
             if timed
             else compiled.kernels,
             choices=compiled.choices,

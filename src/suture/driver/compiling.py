@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,14 @@ from suture.compiler.plan.execute import Executor
 from suture.compiler.target import Target
 from suture.compiler.task import Limits, Task
 from suture.compiler.verify import Arrays, run_reference, seeded_inputs
-from suture.driver.building import Built, Options, Say, build
+from suture.driver.building import Built, Case, Options, Say, build
 from suture.driver.planning import Planned, plan_task
 from suture.errors import Location, ModelError, PackageError, RequestError
 from suture.passes.base import PassContext
 
 SEED = 0
+MOST_PROGRAMS = 16
+"""Programs of one library; each adds its code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +80,7 @@ def compile_task(
     for target in task.targets:
         each = build(
             planned.model.clone(),
-            {INPUT: planned.sample},
-            expected,
+            [Case(inputs={INPUT: planned.sample}, expected=expected)],
             Identity(
                 name=task.name,
                 version=plan.digest[:12],
@@ -102,7 +104,7 @@ def compile_model(
     targets: Sequence[Target],
     out: Path,
     *,
-    bind: Mapping[str, int],
+    bind: Mapping[str, Sequence[int]],
     inputs: Path | None,
     options: Options,
     records: Records,
@@ -114,24 +116,22 @@ def compile_model(
         path: The ONNX file.
         targets: Where it will run.
         out: Folder of the archives.
-        bind: Sizes of free dimensions.
+        bind: Sizes of free dimensions; for several of one there is a program each.
         inputs: An ``.npz`` of inputs by name, or an ``.npy`` of the only one, to verify and
-            time with; without it, seeded numbers.
+            time with; without it, and for several sizes, seeded numbers.
         options: What the user asked for.
         records: Where latencies are kept.
         say: Told of each stage.
     """
     began = time.perf_counter()
-    model, feed = open_model(path, bind=bind, inputs=inputs)
-    expected = run_reference(model, feed)
+    model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
     seconds = {"load": time.perf_counter() - began}
     built = [
         build(
             model.clone(),
-            feed,
-            expected,
+            cases,
             Identity(name=name, version=version),
             target,
             out,
@@ -151,8 +151,31 @@ def expected_answer(planned: Planned) -> Arrays:
     return {OUTPUT: executor.run(planned.chosen.estimate.plan)[0]}
 
 
+def read_cases(
+    path: Path, *, bind: Mapping[str, Sequence[int]], inputs: Path | None
+) -> tuple[ir.Model, list[Case]]:
+    """Return a model, and a request for each combination of sizes; of several, they stay free.
+
+    Raises:
+        ModelError: See ``open_model``; or there are too many combinations.
+        RequestError: The inputs do not fit, or are to fit several sizes.
+    """
+    model = load_model(path)
+    sizes = combinations(model, bind, path)
+    if len(sizes) == 1:
+        model, feed = open_model(path, bind=bind, inputs=inputs)
+        return model, [Case(inputs=feed, expected=run_reference(model, feed))]
+    if inputs is not None:
+        raise RequestError(
+            "one file cannot be of several sizes",
+            at=Location(str(inputs)),
+            hint="leave --input out, or give --bind one size",
+        )
+    return model, [seeded_case(model, each) for each in sizes]
+
+
 def open_model(
-    path: Path, *, bind: Mapping[str, int], inputs: Path | None
+    path: Path, *, bind: Mapping[str, Sequence[int]], inputs: Path | None
 ) -> tuple[ir.Model, Arrays]:
     """Return a model with sizes bound, and inputs for it: a file's, or else seeded numbers.
 
@@ -210,18 +233,52 @@ def _fitting(
     return array
 
 
-def bind_sizes(model: ir.Model, sizes: Mapping[str, int], path: Path) -> None:
-    """Fix free dimensions, and raise where one is named that is not there."""
+def bind_sizes(model: ir.Model, bind: Mapping[str, Sequence[int]], path: Path) -> None:
+    """Fix free dimensions to one size each, in place.
+
+    Raises:
+        ModelError: A dimension is named that is not free, or has several sizes.
+    """
+    sizes = combinations(model, bind, path)
+    if len(sizes) > 1:
+        raise ModelError(
+            "one size of a dimension is enough here", at=Location(str(path), "--bind")
+        )
+    bind_symbols(model, sizes[0])
+
+
+def combinations(
+    model: ir.Model, bind: Mapping[str, Sequence[int]], path: Path
+) -> list[dict[str, int]]:
+    """Return each combination of sizes that free dimensions are to have; of none, one empty.
+
+    Raises:
+        ModelError: A dimension is named that is not free, or there are too many combinations.
+    """
     free = free_symbols(model)
-    unknown = [name for name in sizes if name not in free]
+    unknown = [name for name in bind if name not in free]
     if unknown:
         raise ModelError(
             f"no dimension {unknown[0]!r} is free",
             at=Location(str(path), "--bind"),
             hint=f"free are: {', '.join(free) or 'none'}",
         )
-    if sizes:
-        bind_symbols(model, sizes)
+    sizes = [dict(zip(bind, each, strict=True)) for each in itertools.product(*bind.values())]
+    if len(sizes) > MOST_PROGRAMS:
+        raise ModelError(
+            f"{len(sizes)} combinations of sizes are more than {MOST_PROGRAMS} programs",
+            at=Location(str(path), "--bind"),
+            hint="give fewer sizes",
+        )
+    return sizes
+
+
+def seeded_case(model: ir.Model, sizes: Mapping[str, int]) -> Case:
+    """Return a request of given sizes, and what the model answers."""
+    fixed = model.clone()
+    bind_symbols(fixed, sizes)
+    inputs = seeded_inputs(fixed, np.random.default_rng(SEED))
+    return Case(inputs=inputs, expected=run_reference(fixed, inputs), sizes=sizes)
 
 
 def _finish(

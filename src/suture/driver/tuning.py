@@ -106,7 +106,7 @@ def tune_source(
     target: Target,
     *,
     trials: int,
-    bind: Mapping[str, int],
+    bind: Mapping[str, Sequence[int]],
     records: Records,
     learned: Path,
     say: Say,

@@ -6,7 +6,7 @@ import pytest
 import tvm
 
 from suture.codegen.aot import AotPlan, Call, Tensor
-from suture.codegen.backend.base import Slot
+from suture.codegen.backend.base import Program, Slot
 from suture.codegen.budget import WeightBudget
 from suture.codegen.build import build
 from suture.codegen.emulate import EmulatedProgram, build_runner, find_emulator
@@ -97,11 +97,12 @@ def emulate(kernel, arrays, out, *, home, cache):
         build_runner(target, workdir=home, cache=cache)
     program = EmulatedProgram(
         build(lowered, plan, target, workdir=home / "kernel", cache=cache),
-        tuple(
-            Slot(str(place), array.shape, str(array.dtype))
-            for place, array in enumerate(arrays)
+        Program(
+            tuple(
+                Slot(str(at), array.shape, str(array.dtype)) for at, array in enumerate(arrays)
+            ),
+            (Slot("out", shape, dtype),),
         ),
-        (Slot("out", shape, dtype),),
         emulator=find_emulator(target),
         runner=runner,
     )

@@ -9,16 +9,6 @@ int (*__TVMBackendParallelLaunch)(ParallelTask *, void *, int);
 void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
 
 const char weights_start[1];
-DLTensor plan_tensors[1];
-const struct Place plan_places[1];
-const uint32_t plan_num_tensors = 0;
-const uint64_t plan_input_bytes[1];
-const uint32_t plan_num_inputs = 0;
-const uint64_t plan_output_bytes[1];
-const uint32_t plan_num_outputs = 0;
-const uint64_t plan_arena_bytes = 0;
-const int plan_threads = 4;
-
 static int fails = 1;
 
 static int task(int id, TVMParallelGroupEnv *env, void *data) {
@@ -37,8 +27,10 @@ static Kernel *const kernels[] = {kernel};
 const struct KernelSet plan_sets[] = {{"any", CPU_X86_64, kernels},
                                       {"any", CPU_GENERIC, kernels}};
 const uint32_t plan_num_sets = 2;
-const struct Call plan_calls[] = {{0, NULL, 0}};
-const uint32_t plan_num_calls = 1;
+static const struct Call calls[] = {{0, NULL, 0}};
+static const struct Plan plan = {.calls = calls, .num_calls = 1, .threads = 4};
+const struct Plan *const plans[] = {&plan};
+const uint32_t num_plans = 1;
 
 int main(void) {
   if (model_init()) return 1;
