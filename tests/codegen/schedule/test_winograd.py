@@ -138,6 +138,25 @@ def test_any_shape(processor, check, outputs, data, **given_shape):
     check(schedule, shape, processor, Epilogue(bias=True, activation="relu"))
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_what_is_no_number_spoils_all_that_see_it(number, processor, run, block):
+    vectors, target = processor
+    shape = SHAPES["no pads"]
+    image = np.ones((shape.channels, shape.height, shape.width), np.float32)
+    image[3, 4, 5] = number
+    weights = np.ones((shape.filters, shape.channels, 3, 3), np.float32)
+    blocks = ceil_div(shape.filters, vectors.lanes)
+    for outputs in TRANSFORMS:
+        schedule = best(shape, processor, outputs)
+        arrays = [block(image, vectors), schedule.pack(weights, shape, vectors)]
+        kernel = schedule.kernel(shape, Epilogue(), vectors)
+        out = run(kernel, arrays, (blocks, *shape.out, vectors.lanes), target)
+        seeing = np.isfinite(out)[:, 2:5, 3:6]
+        assert not seeing.any()
+        # Neighbours in the same tile are spoilt as well; those of other tiles are not.
+        assert np.isfinite(out)[:, :, 8:].all()
+
+
 def test_the_check_can_fail(processor, check, monkeypatch):
     shape = SHAPES["no pads"]
     schedule = best(shape, processor, 4)
