@@ -25,6 +25,8 @@ LINE_BYTES = 64
 APART = LINE_BYTES // 4
 """Numbers between the products of one place of a tile and of the next: one line of a cache,
 without which all places of a tile would fall into the same few sets of it."""
+EVEN = 0.85
+"""Least mean load of the threads, by the largest, for which blocks are shared as they are."""
 NEAREST = 3  # llvm.prefetch's locality: into all levels of the cache
 
 
@@ -89,6 +91,10 @@ class Nest:
         self.filter_tiles = ceil_div(self.made, self.wide)
         self.across = ceil_div(shape.out[1], transform.outputs)
         self.tiles = ceil_div(shape.out[0], transform.outputs) * self.across
+        blocks = ceil_div(self.tiles, block)
+        even = blocks / (ceil_div(blocks, threads) * threads)
+        self._over_blocks = code.parallel if threads > 1 and even >= EVEN else code.serial
+        self._within = code.parallel if threads > 1 and even < EVEN else code.serial
         self.blocks = ceil_div(self.tiles, block)
         apart = code.parallel if threads > 1 else code.serial
         self.over_blocks = apart if self.blocks > 1 else code.serial

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tvm
@@ -136,6 +138,29 @@ def test_any_shape(processor, check, outputs, data, **given_shape):
     space = Winograd.space(shape, processor[0])
     schedule = data.draw(st.sampled_from([s for s in space if s.outputs == outputs]))
     check(schedule, shape, processor, Epilogue(bias=True, activation="relu"))
+
+
+@pytest.mark.parametrize("block", [12, 24], ids=["blocks shared", "filters shared"])
+def test_threads_change_no_bit(block):
+    shape = SHAPES["no pads"]
+    rng = np.random.default_rng(3)
+    vectors = WIDTHS["x86-64-v3"]
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 1})
+    schedule = Winograd(outputs=2, rows=4, columns=16, block=block)
+    weights = rng.standard_normal((40, 8, 3, 3)).astype(np.float32)
+    image = rng.standard_normal((1, 10, 14, 8)).astype(np.float32)
+    answers = []
+    for threads in (1, 2):
+        processor = replace(vectors, threads=threads)
+        kernel = schedule.kernel(shape, Epilogue(), processor)
+        assert ("parallel" in kernel.script()) == (threads > 1)
+        library = tvm.compile(kernel.with_attr("global_symbol", "main"), target=target)
+        given = (image, schedule.pack(weights, shape, vectors))
+        out = np.full((5, *shape.out, 8), np.nan, np.float32)
+        tensors = [tvm.runtime.tensor(each) for each in (*given, out)]
+        library["main"](*tensors)
+        answers.append(tensors[-1].numpy())
+    np.testing.assert_array_equal(*answers)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
