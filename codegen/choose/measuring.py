@@ -169,10 +169,9 @@ class Race:
         leader = self._leader or new[0]
         field = [leader, *(each for each in new if each is not leader)]
         rounds = self._bench.time(field, ROUNDS)
-        spent = [typical(times) for times in rounds]
-        known = self.times.setdefault(leader.schedule, spent[0])
-        for candidate, mine in zip(field[1:], spent[1:], strict=True):
-            self.times[candidate.schedule] = known * mine / spent[0]
+        for candidate, times in zip(field, rounds, strict=True):
+            known = self.times.get(candidate.schedule, np.inf)
+            self.times[candidate.schedule] = min(known, typical(times))
         bar = min(self.times[each.schedule] for each in field) / TIE
         close = [each for each in field if self.times[each.schedule] <= bar]
         self._leader = min(close, key=lambda each: self._ranked.index(each.schedule))
