@@ -23,6 +23,7 @@ from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser
 from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.groups import group
+from suture.codegen.inline import inline
 from suture.codegen.parallel import parallelize
 from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
@@ -101,7 +102,7 @@ def lower(
         imported, emitter = import_model(prepared, processor_of(target), chooser, phases)
     with phases.phase("lower"):
         module = write_buffers(fuse(imported, processor), processor)
-        module = parallelize(vectorize(module), target.threads)
+        module = parallelize(vectorize(inline(module)), target.threads)
     return Lowered(
         module=module,
         target=processor,

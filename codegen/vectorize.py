@@ -2,8 +2,9 @@
 
 It knows nothing of the operator. Of a block that reduces, the innermost data-parallel axis
 becomes vectors, a few steps of an outer one are unrolled, and the sums of that tile stay
-local until they are complete. Everything else is left to LLVM, which vectorises
-element-wise loops by itself. Each sum is still added up in its old order, so results do not
+local until they are complete. So does the innermost axis of a block of 8-bit numbers with
+channels in blocks. Everything else is left to LLVM, which vectorises element-wise loops by
+itself. Each sum is still added up in its old order, so results do not
 change.
 """
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 LANES = 8
 ROWS = 4
 LEAST_LANES = 4
+TWIN_LANES = (4, 8, 16)
 DATA_PARALLEL, REDUCTION = 0, 2  # tirx.IterVar.iter_type
 
 
@@ -72,6 +74,10 @@ def _tile(schedule: Any, block: Any) -> None:
     """Tile one block, unless it does not reduce or is too narrow to be worth it."""
     loops = schedule.get_loops(block)
     kinds = [int(axis.iter_type) for axis in schedule.get(block).iter_vars]
+    if set(kinds) == {DATA_PARALLEL} and _is_narrow(schedule, block):
+        if int(schedule.get(loops[-1]).extent) in TWIN_LANES:
+            schedule.vectorize(loops[-1])
+        return
     if len(kinds) != len(loops) or set(kinds) != {DATA_PARALLEL, REDUCTION}:
         return
     parallel = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != REDUCTION]
@@ -98,6 +104,16 @@ def _tile(schedule: Any, block: Any) -> None:
         schedule.unroll(loop)
     # Vectorising asks for a whole reduction block: this comes last.
     schedule.decompose_reduction(block, sums[0])
+
+
+def _is_narrow(schedule: Any, block: Any) -> bool:
+    """Whether a block reads or writes 8-bit numbers.
+
+    LLVM does not vectorise the way from 8 bits to 32 and back by itself.
+    """
+    node = schedule.get(block)
+    dtypes = {str(region.source.dtype) for region in (*node.reads, *node.writes)}
+    return bool(dtypes & {"uint8", "int8"})
 
 
 def best_width(size: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,10 @@ from suture.codegen.schedule.int8_gemm import Int8Gemm, Int8GemmShape
 from suture.codegen.schedule.int8_tile import Packed
 
 SMALL = ("uint8", "int8")
+WHOLE = 1.5 * 2.0**23
+"""float32 of this magnitude have no fraction: adding it rounds halves to even, in vectors."""
+WHOLE_BITS = 0x4B400000
+"""Its bits; those of the next numbers count up from here."""
 
 
 def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
@@ -41,9 +44,6 @@ def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
         pads=tuple(attributes["pads"]),
         dilations=tuple(attributes["dilations"]),
     )
-    out = conv.out
-    if conv.dense:
-        conv = dataclasses.replace(conv, height=1, width=height * width)
     shape = Int8ConvShape(
         conv=conv, source=_source(x, attributes), mild=is_mild(weights, axis=1)
     )
@@ -55,19 +55,16 @@ def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
         lambda each: _read_first(each.pack(weights, shape, processor)),
     )
     blocks = ceil_div(conv.filters, lanes)
-    image = emitter.reshaped(
-        emitter.twin(x), (ceil_div(channels, lanes), conv.height, conv.width, lanes)
-    )
     packed = schedule.pack(weights, shape, processor)
     made = emitter.call(
         schedule,
         (shape, finish),
         lambda: schedule.kernel(shape, finish, processor),
-        [image, *_constants(packed, scale, bias, blocks * lanes)],
+        [emitter.twin(x), *_constants(packed, scale, bias, blocks * lanes)],
         (blocks, *conv.out, lanes),
         finish.dtype,
     )
-    return emitter.plain(emitter.reshaped(made, (blocks, *out, lanes)), len(weights))
+    return emitter.plain(made, len(weights))
 
 
 def emit_qgemm(emitter: Emitter, operator: Operator) -> Any:
@@ -116,9 +113,10 @@ def emit_quantize(emitter: Emitter, operator: Operator) -> Any | None:
 
     def quantize(image: Any) -> Any:
         def element(*at: Any) -> Any:
-            value = tirx.nearbyint(image(*at) / tirx.const(scale, "float32"))
+            value = image(*at) / tirx.const(scale, "float32")
             value = te.max(te.min(value, _float(high - zero)), _float(low - zero))
-            return (value.astype("int32") + zero).astype(dtype)
+            whole = tirx.reinterpret("int32", value + _float(WHOLE)) - (WHOLE_BITS - zero)
+            return whole.astype(dtype)
 
         return te.compute(image.shape, element, name="quantized")
 

@@ -32,7 +32,8 @@ MATCHERS: tuple[Match, ...] = (
 def group(model: ir.Model) -> tuple[str, ...]:
     """Replace every group of a prepared model, in place; return what they hold, for people."""
     told = []
-    move_integers(model)
+    if move_integers(model):
+        drop_unread(model.graph)
     for node in list(model.graph):
         # What was taken into an earlier group belongs to no graph any more.
         if node.graph is None or node.domain not in DEFAULT_DOMAINS:
@@ -47,10 +48,17 @@ def group(model: ir.Model) -> tuple[str, ...]:
 
 
 def drop_unread(graph: ir.Graph) -> None:
-    """Remove nodes whose outputs nobody reads any more.
+    """Remove nodes and constants that nobody reads any more.
 
     onnx_ir's pass would also cut off optional inputs that are left out, which emitters expect.
     """
     for node in reversed(list(graph)):
-        if not any(list(o.uses()) or o.is_graph_output() for o in node.outputs):
+        if not any(map(_is_read, node.outputs)):
             graph.remove(node, safe=True)
+    for name, constant in list(graph.initializers.items()):
+        if not _is_read(constant):
+            del graph.initializers[name]
+
+
+def _is_read(value: ir.Value) -> bool:
+    return bool(list(value.uses())) or value.is_graph_output()

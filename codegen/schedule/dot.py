@@ -194,14 +194,15 @@ def is_mild(weights: npt.NDArray[np.int8], axis: int) -> bool:
 def tile_cycles(rows: int, wide: int, dot: Dot, processor: Processor) -> float:
     """Return about how many cycles a step of a tile takes for each channel; inf if too big.
 
-    Four vector instructions and two loads start a cycle, six instructions in all.
+    Four vector instructions start a cycle, of loads, many of which broadcast, a bit less than
+    two, and six instructions in all.
     """
     sums = rows * wide
     if sums + wide + dot.scratch > processor.registers:
         return float("inf")
     work = sums * dot.work + wide * dot.widened
     loads = rows + wide
-    return max(work / 4, loads / 2, (work + loads) / 6) / dot.channels
+    return max(work / 4, loads / 1.6, (work + loads) / 6) / dot.channels
 
 
 def inner_channels(channels: int, processor: Processor) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,7 +62,7 @@ class Int8Conv:
     @classmethod
     def space(cls, shape: Int8ConvShape, processor: Processor) -> tuple[Int8Conv, ...]:
         """Return every legal tile, the most promising first by formula."""
-        lanes, conv = processor.lanes, shape.conv
+        lanes, conv = processor.lanes, _flat(shape.conv)
         blocks, across = ceil_div(conv.filters, lanes), conv.out[1]
         costs = {}
         for dot in dots(processor, mild=shape.mild):
@@ -118,7 +118,7 @@ class Int8Conv:
 
 def _block(shape: Int8ConvShape, element_bytes: int, rows: int, processor: Processor) -> int:
     """Return how many output rows, or pixels of a single row, to prepare at once."""
-    conv = shape.conv
+    conv = _flat(shape.conv)
     high, across = conv.out
     depth = ceil_div(conv.channels, processor.lanes) * processor.lanes * element_bytes
     if high == 1:
@@ -127,6 +127,13 @@ def _block(shape: Int8ConvShape, element_bytes: int, rows: int, processor: Proce
     row_bytes = depth * ((across - 1) * conv.strides[1] + conv.reach[1])
     most = PREPARED_BYTES // row_bytes - conv.reach[0]
     return min(max(1, most // conv.strides[0] + 1), high)
+
+
+def _flat(conv: ConvShape) -> ConvShape:
+    """Return a convolution that sees one pixel for each as one over one long row."""
+    if not conv.dense:
+        return conv
+    return replace(conv, height=1, width=conv.height * conv.width)
 
 
 def _steps(conv: ConvShape) -> tuple[int, int]:
@@ -139,8 +146,8 @@ class _Kernel(Int8Kernel):
     """A convolution in the making."""
 
     def build(self, conv: ConvShape, block: int) -> tvm.tirx.PrimFunc:
-        self.conv, lanes = conv, self.lanes
-        high, across = conv.out
+        self.conv, lanes = _flat(conv), self.lanes
+        high, across = self.conv.out
         blocks = self.layout.tiles * self.layout.columns // lanes
         self.skips = tuple(
             stride // step
@@ -155,7 +162,7 @@ class _Kernel(Int8Kernel):
             )
             self.constants()
             self.out = self.argument(
-                "result", blocks, high, across, lanes, dtype=self.finish.dtype
+                "result", blocks, *conv.out, lanes, dtype=self.finish.dtype
             )
             extent = across if high == 1 else high
             size = min(block, extent)

@@ -1,0 +1,36 @@
+import pytest
+
+from suture.codegen.choose.base import BY_FORMULA
+from suture.codegen.inline import inline
+from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.phases import Phases
+from suture.codegen.processor import tvm_target
+from suture.codegen.schedule.base import processor_of
+
+
+@pytest.fixture
+def loops(parse, target):
+    """How many loop nests each kernel of a model has, once inlined."""
+
+    def loops(text):
+        described = tvm_target(target)
+        model = prepare(parse(text))
+        imported, _ = import_model(model, processor_of(target), BY_FORMULA, Phases())
+        module = inline(write_buffers(fuse(imported, described), described))
+        return [
+            str(function).count("with T.sblock(") - str(function).count('T.sblock("root")')
+            for name, function in module.functions.items()
+            if name.name_hint != "main"
+        ]
+
+    return loops
+
+
+def test_a_chain_is_one_loop(loops):
+    text = "g (float[4,9] x, float[4,9] z) => (float[4,9] y)"
+    assert loops(text + " { a = Add(x, z) b = Relu(a) y = Mul(b, z) }") == [1]
+
+
+def test_what_is_summed_keeps_its_loop(loops):
+    (count,) = loops("g (float[4,9] x) => (float[4,9] y) { y = Softmax(x) }")
+    assert count >= 3
