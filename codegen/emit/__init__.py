@@ -11,6 +11,7 @@ from suture.codegen.emit.conv import emit_conv
 from suture.codegen.emit.conv_transpose import emit_conv_transpose
 from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
+from suture.codegen.emit.lrn import emit_lrn
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_pool
 from suture.codegen.emit.quantized import (
@@ -40,6 +41,7 @@ EMITTERS: Mapping[str, Emit] = {
     "DequantizeLinear": emit_dequantize,
     "GlobalAveragePool": emit_global_mean,
     "InstanceNormalization": emit_instance_norm,
+    "LRN": emit_lrn,
     "LayerNormalization": emit_layer_norm,
     "LogSoftmax": emit_softmax,
     "MaxPool": emit_pool,

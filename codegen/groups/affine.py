@@ -45,17 +45,14 @@ def absorbed(value: ir.Value) -> ir.Node | None:
 def _extend(group: Group, scale: Numbers, shift: Numbers) -> tuple[Numbers, Numbers]:
     """Take in what follows; return scale and shift of all of it."""
     while True:
-        uses = list(group.value.uses())
-        if len(uses) != 1 or group.value.is_graph_output():
-            return scale, shift
-        node = uses[0].node
-        if node.domain not in DEFAULT_DOMAINS or node.graph is not group.nodes[0].graph:
+        node = follower(group)
+        if node is None:
             return scale, shift
         if node.op_type == "Relu":
             group.nodes.append(node)
             group.attributes["clipped"] = 1
             return scale, shift
-        term = _term(node, group.value, scale.size)
+        term = term_of(node, group.value, scale.size)
         if term is None:
             return scale, shift
         group.nodes.append(node)
@@ -65,7 +62,18 @@ def _extend(group: Group, scale: Numbers, shift: Numbers) -> tuple[Numbers, Numb
             shift = shift + term
 
 
-def _term(node: ir.Node, value: ir.Value, channels: int) -> Numbers | None:
+def follower(group: Group) -> ir.Node | None:
+    """Return the only reader of what leaves a group, if it is one of ONNX's operators."""
+    uses = list(group.value.uses())
+    if len(uses) != 1 or group.value.is_graph_output():
+        return None
+    node = uses[0].node
+    if node.domain not in DEFAULT_DOMAINS or node.graph is not group.nodes[0].graph:
+        return None
+    return node
+
+
+def term_of(node: ir.Node, value: ir.Value, channels: int) -> Numbers | None:
     """Return what a node multiplies by or adds for each channel; None for anything else."""
     if node.op_type not in ("Mul", "Add"):
         return None

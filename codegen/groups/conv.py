@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
-from suture.codegen.groups.affine import absorbed
-from suture.codegen.groups.base import Group
+from suture.codegen.groups.affine import absorbed, follower, term_of
+from suture.codegen.groups.base import Group, constant
 from suture.codegen.groups.epilogue import extend
-from suture.codegen.groups.values import FLOAT, is_constant, is_static, shape_of
+from suture.codegen.groups.values import FLOAT, is_constant, is_static, numbers_of, shape_of
 
 CONV = "SutureConv"
 
@@ -45,8 +46,32 @@ def match_conv(node: ir.Node) -> Group | None:
     group = Group(CONV, [node], [x, w, bias, None], attributes)
     if pointwise and groups == 1:
         _prepend(group)
+    _fold(group)
     extend(group, channels_last=False, residual=pointwise or attributes["groups"] == 1)
     return group
+
+
+def _fold(group: Group) -> None:
+    """Take constant factors and terms of channels behind a convolution into its weights."""
+    conv, (_, w, bias, *_) = group.nodes[-1], group.inputs
+    weights = np.asarray(numbers_of(w), np.float64)
+    scale = np.ones(len(weights))
+    given = numbers_of(bias)
+    shift = np.zeros(len(weights)) if given is None else given.astype(np.float64)
+    while (node := follower(group)) is not None:
+        term = term_of(node, group.value, len(weights))
+        if term is None:
+            break
+        group.nodes.append(node)
+        if node.op_type == "Mul":
+            scale, shift = scale * term, shift * term
+        else:
+            shift = shift + term
+    if group.nodes[-1] is not conv:
+        name = conv.outputs[0].name
+        folded = (weights * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
+        group.inputs[1] = constant(conv, f"{name}.weights", folded)
+        group.inputs[2] = constant(conv, f"{name}.bias", shift.astype(np.float32))
 
 
 def _prepend(group: Group) -> None:

@@ -31,6 +31,13 @@ NETWORKS = {
     "groups that are no whole blocks": """
         { a = Conv(x, w1) r = Relu(a) c = Conv<group=3, pads=[1,1,1,1]>(r, gw, gb)
           e = Relu(c) y = Conv(e, g1) }""",
+    "up and down again": """
+        { a = Conv(x, w1, b1) u = ConvTranspose<strides=[2,2]>(a, up, ub) r = Relu(u)
+          n = LRN<size=5, alpha=0.3>(r)
+          p = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2]>(n)
+          m = MaxPool<kernel_shape=[2,2]>(p) y = Conv(m, v1) }""",
+    "few of the lanes used": """
+        { a = Conv(x, one1) r = Sigmoid(a) y = Add(r, a) }""",
     "an image in and classes out": """
         { a = Conv<strides=[2,2]>(x, w1, b1) r = Relu(a) g = GlobalAveragePool(r)
           f = Flatten(g) y = Gemm<transB=1>(f, fc, fb) }""",
@@ -42,6 +49,9 @@ WEIGHTS = {
     "w1": (24, None, 3, 3),
     "b1": (24,),
     "w2": (24, 24, 3, 3),
+    "up": (24, 24, 2, 2),
+    "ub": (24,),
+    "one1": (1, None, 3, 3),
     "v1": (16, 24, 1, 1),
     "v2": (8, 24, 1, 1),
     "v3": (11, 24, 1, 1),

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 CONV = (
@@ -18,6 +19,24 @@ def test_a_convolution_takes_in_what_follows(grouped):
     assert (node.domain, node.op_type) == ("suture", "SutureConv")
     assert node.attributes.get_string("activation") == "relu"
     assert [value is not None for value in node.inputs] == [True, True, False, True]
+
+
+def test_constant_scales_and_shifts_of_channels_go_into_the_weights(grouped):
+    text = conv(
+        "c = Conv(x, w) m = Mul(c, k) a = Add(t, m) y = Relu(a)",
+        ", float[8,1,1] k, float[1,8,1,1] t",
+    )
+    told, model = grouped(text, "w", "k", "t")
+    assert told == ("Conv Mul Add Relu",)
+    (node,) = model.graph
+    given = model.graph.initializers
+    _, weights, bias, _ = (
+        None if each is None or each.const_value is None else each.const_value.numpy()
+        for each in node.inputs
+    )
+    factors = given["k"].const_value.numpy().reshape(-1, 1, 1, 1)
+    np.testing.assert_allclose(weights, given["w"].const_value.numpy() * factors, rtol=1e-6)
+    np.testing.assert_allclose(bias, given["t"].const_value.numpy().reshape(-1), rtol=1e-6)
 
 
 def test_what_is_read_twice_stays_outside(grouped):
