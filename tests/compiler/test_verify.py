@@ -4,6 +4,7 @@ import pytest
 
 from suture.compiler.component import Port
 from suture.compiler.verify import (
+    QUANTISED_RTOL,
     RTOL,
     assert_equal,
     assert_equivalent,
@@ -11,6 +12,7 @@ from suture.compiler.verify import (
     run_reference,
     seeded_input,
     seeded_inputs,
+    tolerance,
 )
 from suture.errors import RequestError, VerifyError
 
@@ -217,3 +219,11 @@ def test_inputs_that_a_pass_removed_are_left_out(parse):
     model = parse("net (float[2] x) => (float[2] y) { y = Neg(x) }")
     outputs = run_reference(model, {"x": np.ones(2, np.float32), "gone": np.ones(1)})
     np.testing.assert_array_equal(outputs["y"], [-1, -1])
+
+
+def test_models_that_quantise_may_be_off_by_some_quanta(parse):
+    plain = parse("net (float[2] x) => (float[2] y) { y = Neg(x) }")
+    text = """net (float[2] x, float s, uint8 z) => (float[2] y) {
+        q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }"""
+    assert tolerance(plain) == RTOL
+    assert tolerance(parse(text)) == QUANTISED_RTOL > RTOL

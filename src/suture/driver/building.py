@@ -25,7 +25,7 @@ from suture.codegen.weigh import peak_rss_bytes
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
-from suture.compiler.verify import Arrays, assert_equal, max_abs_error
+from suture.compiler.verify import Arrays, assert_equal, max_abs_error, tolerance
 from suture.driver.measurements import kernel_records
 from suture.errors import BackendError, Location, SutureError
 from suture.passes.base import PassContext
@@ -333,7 +333,12 @@ class Trial:
     def _verify(self, name: str, run: Run) -> None:
         for case in self._cases:
             answers = run(case.inputs)
-            assert_equal(case.expected, answers, what=f"backend {name}")
+            assert_equal(
+                case.expected,
+                answers,
+                what=f"backend {name}",
+                rtol=tolerance(self._model),
+            )
             error = max_abs_error(case.expected, answers)
             self._errors[name] = max(error, self._errors.get(name, 0.0))
 
