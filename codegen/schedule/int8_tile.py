@@ -19,7 +19,7 @@ from tvm.script.ir_builder import tirx as script
 from suture.codegen.schedule.base import Processor, ceil_div
 from suture.codegen.schedule.dot import Dot, Finish, Integers, inner_channels
 
-PREPARED_BYTES = 96 * 1024
+PREPARED_BYTES = 192 * 1024
 """What a block of prepared pixels may take of the second cache."""
 
 
