@@ -48,16 +48,13 @@ def group(model: ir.Model) -> tuple[str, ...]:
 
 
 def drop_unread(graph: ir.Graph) -> None:
-    """Remove nodes and constants that nobody reads any more.
+    """Remove nodes whose outputs nobody reads any more.
 
     onnx_ir's pass would also cut off optional inputs that are left out, which emitters expect.
     """
     for node in reversed(list(graph)):
         if not any(map(_is_read, node.outputs)):
             graph.remove(node, safe=True)
-    for name, constant in list(graph.initializers.items()):
-        if not _is_read(constant):
-            del graph.initializers[name]
 
 
 def _is_read(value: ir.Value) -> bool:
