@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/networks [--set light|built|all] [--threads N] [NETWORK ...]
 
 ``light`` are the light models of the onnx package with random weights of their own, ``built``
-MobileNetV2, two layers of BERT, ViT-Tiny, a small U-Net and a detector of faces; a network can
+MobileNetV2, two layers of BERT, ViT-Tiny, a small U-Net and a detector of faces, ``all`` both;
+``quantised`` are two of them in 8 bits (QDQ), with weights of 7 bits and of 8. A network can
 also be the path of an ONNX file. Every runtime gets the same float32 model and input. The
 peers read the model as it is; OpenVINO is set up for latency, ONNX Runtime is as it comes. A
 ratio is the median over the rounds of one run's time by the other's; below 1 TVM is faster.
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from catalogue import EXTRA, FACE, SETS
+from catalogue import ALL, EXTRA, FACE, SETS
 from trial import PEERS, Settings, Trial, attempt
 
 from suture.compiler.cost.records import machine, versions
@@ -96,7 +97,7 @@ def summary(title: str, trials: Iterable[Trial]) -> str:
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks/networks")
-    known = ", ".join((*SETS["light"], *SETS["built"], *EXTRA))
+    known = ", ".join((*(name for names in SETS.values() for name in names), *EXTRA))
     parser.add_argument("networks", nargs="*", help=f"{known}, or an ONNX file")
     parser.add_argument("--set", choices=(*SETS, "all"), default="all")
     parser.add_argument("--threads", type=int, default=1)
@@ -125,7 +126,8 @@ def main() -> None:
         lock=options.lock,
         face=options.face,
     )
-    sets = SETS if options.set == "all" else {options.set: SETS[options.set]}
+    chosen = ALL if options.set == "all" else (options.set,)
+    sets = {name: SETS[name] for name in chosen}
     if options.networks:
         sets = {"chosen": tuple(options.networks)}
     threads = f"{options.threads} thread" + "s" * (options.threads > 1)

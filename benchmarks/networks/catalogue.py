@@ -8,6 +8,7 @@ from pathlib import Path
 import light
 import onnx_ir as ir
 from convolutional import mobilenet_v2, unet
+from quantised import QUANTISED
 from transformers import bert, vit_tiny
 
 from suture.compiler.model import load_model
@@ -19,7 +20,10 @@ BUILT = {
     "vit_tiny": vit_tiny,
     "unet": unet,
 }
-SETS = {"light": light.NAMES, "built": (*BUILT, FACE)}
+SETS = {"light": light.NAMES, "built": (*BUILT, FACE), "quantised": tuple(QUANTISED)}
+ALL = ("light", "built")
+"""The sets in float32."""
+
 EXTRA = {"bert_masked": partial(bert, masked=True)}
 """Networks in no set, for those who ask by name."""
 
@@ -35,6 +39,7 @@ def build(name: str, face: Path) -> ir.Model:
         return load_model(face)
     if name in light.NAMES:
         return light.light(name)
-    if name in BUILT or name in EXTRA:
-        return (BUILT | EXTRA)[name]()
+    made = BUILT | EXTRA | QUANTISED
+    if name in made:
+        return made[name]()
     return load_model(Path(name))

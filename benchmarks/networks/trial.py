@@ -27,7 +27,7 @@ from suture.codegen.backend.tvm import TvmBackend
 from suture.codegen.measure import Timings, measure, measure_for, pinned
 from suture.compiler.model import save_model
 from suture.compiler.target import Target, find_target
-from suture.compiler.verify import assert_equal, seeded_inputs
+from suture.compiler.verify import assert_equal, seeded_inputs, tolerance
 from suture.errors import BackendError, SutureError, VerifyError
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
@@ -167,7 +167,9 @@ def time_network(
         error = None
         if {"tvm", "ort"} <= {*runs}:
             try:
-                error = assert_equal(answers["ort"], answers["tvm"], what="tvm")
+                error = assert_equal(
+                    answers["ort"], answers["tvm"], what="tvm", rtol=tolerance(model)
+                )
             except VerifyError as problem:
                 notes.append(f"wrong answer: {problem}")
                 del runs["tvm"]

@@ -1,7 +1,9 @@
 import pytest
 import tvm
 
+from suture.codegen.choose.base import BY_FORMULA
 from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import best_width, vectorize
@@ -11,7 +13,9 @@ from suture.codegen.vectorize import best_width, vectorize
 def kernels(parse, target):
     def kernels(text):
         processor = tvm_target(target)
-        imported, _ = import_model(prepare(parse(text)), processor_of(target))
+        imported, _ = import_model(
+            prepare(parse(text)), processor_of(target), BY_FORMULA, Phases()
+        )
         module = write_buffers(fuse(imported, processor), processor)
         return [
             (function, vectorize(module)[name.name_hint])

@@ -1,0 +1,58 @@
+"""Networks as onnxruntime.quantization writes them: QDQ, a scale for each filter."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import light
+import numpy as np
+import onnx_ir as ir
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+from suture.compiler.verify import Arrays, seeded_inputs
+
+CALIBRATED_ON = 2
+
+
+class _Seeded(CalibrationDataReader):
+    """A few random inputs."""
+
+    def __init__(self, model: ir.Model) -> None:
+        rng = np.random.default_rng(0)
+        self._inputs = iter([seeded_inputs(model, rng) for _ in range(CALIBRATED_ON)])
+
+    def get_next(self) -> Arrays | None:
+        return next(self._inputs, None)
+
+
+def quantised(name: str, *, seven_bits: bool) -> ir.Model:
+    """Return a light network in 8 bits.
+
+    Args:
+        name: The network.
+        seven_bits: Whether weights use seven of them, so that no sum of two products in 16
+            bits saturates.
+    """
+    model = light.light(name)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, made = Path(folder) / "plain.onnx", Path(folder) / "made.onnx"
+        ir.save(model, plain)
+        quantize_static(
+            plain,
+            made,
+            _Seeded(model),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=seven_bits,
+        )
+        return ir.external_data.load_to_model(ir.load(made))
+
+
+QUANTISED: dict[str, Callable[[], ir.Model]] = {
+    f"{name}_int{8 - seven}": partial(quantised, name, seven_bits=bool(seven))
+    for name in ("resnet50", "squeezenet")
+    for seven in (1, 0)
+}
