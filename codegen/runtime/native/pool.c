@@ -25,6 +25,7 @@ static int threads = 1; /* wanted, with the caller */
 static int workers;     /* started */
 static pthread_t handles[POOL_MOST_THREADS];
 static pid_t owner; /* the process that the workers belong to */
+static int beside;  /* the processor that they keep off */
 
 /* Written by the caller only while no task is unclaimed or unfinished. */
 static struct {
@@ -112,23 +113,28 @@ static void wake_workers(void) {
   if (atomic_load(&sleepers)) wake(&epoch);
 }
 
-/* Workers take no signals, which are for the host's threads, and keep off the processor that
- * the caller is on: there Linux likes to put whom it wakes, to wait until the caller sleeps. */
+/* Workers keep off the processor that the caller is on: there Linux likes to put whom it
+ * wakes, to wait until the caller sleeps. */
+static void keep_off(int here) {
+  cpu_set_t processors;
+  beside = here;
+  if (here < 0 || sched_getaffinity(0, sizeof processors, &processors)) return;
+  if (CPU_COUNT(&processors) <= workers) return;
+  CPU_CLR((size_t)here, &processors);
+  for (int i = 0; i < workers; ++i)
+    pthread_setaffinity_np(handles[i], sizeof processors, &processors);
+}
+
+/* Workers take no signals, which are for the host's threads. */
 static void start(void) {
   sigset_t all, before;
-  cpu_set_t processors;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   while (workers < threads - 1 && !pthread_create(&handles[workers], NULL, worker, NULL))
     ++workers;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   owner = getpid();
-  int here = sched_getcpu();
-  if (here < 0 || sched_getaffinity(0, sizeof processors, &processors)) return;
-  if (CPU_COUNT(&processors) <= workers) return;
-  CPU_CLR((size_t)here, &processors);
-  for (int i = 0; i < workers; ++i)
-    pthread_setaffinity_np(handles[i], sizeof processors, &processors);
+  keep_off(sched_getcpu());
 }
 
 /* A child process has the words of its parent's pool, but no workers. */
@@ -161,6 +167,8 @@ void pool_set_threads(int wanted) {
 
 void pool_begin(void) {
   forget_parent();
+  int here = workers ? sched_getcpu() : beside;
+  if (here != beside) keep_off(here);
   atomic_store_explicit(&running, true, memory_order_relaxed);
 }
 

@@ -1,0 +1,32 @@
+/* Text that something else owns, and text that grows. */
+#ifndef SUTURE_TEXT_H
+#define SUTURE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct Text {
+  const char *start; /* not terminated; NULL where there is none */
+  size_t size;
+};
+
+/* Grows as it is written to, and keeps its memory when cleared. A write that finds no memory
+ * or would pass the limit leaves it as it is and sets failed. */
+struct Buffer {
+  char *start;
+  size_t size, capacity;
+  size_t limit; /* the most it may hold; zero for no limit */
+  bool failed;
+};
+
+void buffer_clear(struct Buffer *buffer);
+void buffer_free(struct Buffer *buffer);
+/* A place for further bytes, counted by buffer_took once written; NULL on failure. */
+char *buffer_reserve(struct Buffer *buffer, size_t bytes);
+void buffer_took(struct Buffer *buffer, size_t bytes);
+void buffer_add(struct Buffer *buffer, const void *bytes, size_t size);
+void buffer_print(struct Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* As the inside of a JSON string, quotes around it. */
+void buffer_quote(struct Buffer *buffer, struct Text text);
+
+#endif
