@@ -16,7 +16,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,19 +43,22 @@ FOLDS = 10
 
 @contextmanager
 def alone(lock: Path | None) -> Iterator[None]:
-    """Stay on one processor and, where a lock is given, be the only one who holds it."""
-    allowed = os.sched_getaffinity(0)
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    """Stay on one processor, in real time where that is allowed.
+
+    Where a lock is given, be the only one who holds it.
+    """
+    allowed, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
     with (lock or Path(os.devnull)).open("a") as stream:
         if lock:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
         os.sched_setaffinity(0, {max(allowed)})
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
         try:
             yield
         finally:
+            os.sched_setscheduler(0, policy, os.sched_param(0))
             os.sched_setaffinity(0, allowed)
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 def measure(options: argparse.Namespace) -> None:

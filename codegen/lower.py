@@ -51,6 +51,7 @@ class Lowered:
         module: ``main`` in Relax, one statement a kernel call, and the kernels in TensorIR.
         target: What the kernels are for.
         inputs: The names of ``main``'s parameters in the order of the model's inputs.
+        groups: The fusion groups, each as its ONNX operators.
         schedules: Kernels that a rule has scheduled, by name, each with its schedule.
         budget: How many bytes of packed weights each convolution may take.
         threads: The most that kernels make use of.
@@ -60,6 +61,7 @@ class Lowered:
     module: tvm.IRModule
     target: tvm.target.Target
     inputs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     schedules: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     threads: int = 1
@@ -95,7 +97,6 @@ def lower(
         prepared = prepare(model)
         check_operators(prepared)
         groups = group(prepared)
-        logger.info("%d groups with a schedule: %s", len(groups), ", ".join(groups))
         budget = plan_weights(prepared, processor_of(target), size_speed)
         logger.info("%s", budget)
         tell(prepared, budget)
@@ -108,6 +109,7 @@ def lower(
         target=processor,
         inputs=tuple(str(value.name) for value in prepared.graph.inputs),
         budget=budget,
+        groups=groups,
         schedules=emitter.schedules,
         choices=emitter.choices,
         threads=target.threads,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,7 @@ class TvmBackend:
                 f"kernels for {', '.join(each.mcpu for each in kernel_sets(target))}",
                 f"{len(plan.calls)} calls of {len(plan.kernels)} kernels, "
                 f"{len(first.schedules)} of them by a schedule of their own",
+                *grouping(first.groups),
                 str(first.budget),
                 f"arena of {plan.arena_bytes} bytes in place of "
                 f"{sum(t.nbytes for t in activations(plan))} for all activations",
@@ -172,6 +174,14 @@ def stock(lowered: Sequence[Lowered], programs: Sequence[Program]) -> tuple[str,
         for each, program in zip(lowered, programs, strict=True)
         if len(each.schedules) < most
     )
+
+
+def grouping(groups: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on which operators became one kernel, the most frequent first."""
+    if not groups:
+        return ()
+    told = ", ".join(f"{count} × {each}" for each, count in Counter(groups).most_common())
+    return (f"fusion groups: {told}",)
 
 
 def sharing(plans: Sequence[AotPlan], shared: Library) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import onnx_ir as ir
 import pytest
 
 from suture.codegen.backend.ort import OrtBackend
-from suture.codegen.backend.tvm import operators
+from suture.codegen.backend.tvm import grouping, operators
 from suture.errors import BackendError, RequestError
 
 MODELS = {
@@ -251,3 +251,10 @@ def test_a_library_for_another_processor_does_not_load(conv_model, tvm_backend, 
 
 def test_operators():
     assert operators("fused_conv2d12_add3_relu") == "conv2d add relu"
+
+
+def test_a_note_tells_which_operators_share_a_kernel(conv_model, tvm_backend, target, tmp_path):
+    notes = tvm_backend.compile(conv_model, target, tmp_path).notes
+    assert "fusion groups: 1 × Conv Relu" in "\n".join(notes)
+    assert grouping(("Conv", "Conv Relu", "Conv")) == ("fusion groups: 2 × Conv, 1 × Conv Relu",)
+    assert grouping(()) == ()
