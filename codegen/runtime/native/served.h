@@ -33,6 +33,7 @@ struct Served {
   int num_programs;
   int image_input;    /* which input takes decoded images; -1 where none does */
   int image_channels; /* 1 gray, 3 RGB */
+  int threads;        /* that ONNX Runtime may use; a plan knows its own */
 };
 
 extern const struct Served served;
