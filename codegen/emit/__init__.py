@@ -20,6 +20,7 @@ from suture.codegen.emit.quantized import (
     emit_qgemm,
     emit_quantize,
 )
+from suture.codegen.emit.resize import emit_resize
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
 from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.attention import ATTENTION
@@ -27,6 +28,7 @@ from suture.codegen.groups.conv import CONV
 from suture.codegen.groups.conv_transpose import CONV_TRANSPOSE
 from suture.codegen.groups.gemm import GEMM
 from suture.codegen.groups.quantized import QCONV, QGEMM
+from suture.codegen.groups.resize import RESIZE
 
 EMITTERS: Mapping[str, Emit] = {
     AFFINE: emit_affine,
@@ -36,6 +38,7 @@ EMITTERS: Mapping[str, Emit] = {
     GEMM: emit_gemm,
     QCONV: emit_qconv,
     QGEMM: emit_qgemm,
+    RESIZE: emit_resize,
     "AveragePool": emit_pool,
     "Concat": emit_concat,
     "DequantizeLinear": emit_dequantize,

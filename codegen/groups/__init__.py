@@ -16,6 +16,7 @@ from suture.codegen.groups.conv_transpose import match_conv_transpose
 from suture.codegen.groups.gemm import match_gemm
 from suture.codegen.groups.integers import move_integers
 from suture.codegen.groups.quantized import match_quantized
+from suture.codegen.groups.resize import match_resize
 from suture.codegen.groups.shuffle import absorb_shuffles
 
 MATCHERS: tuple[Match, ...] = (
@@ -25,6 +26,7 @@ MATCHERS: tuple[Match, ...] = (
     match_conv_transpose,
     match_gemm,
     match_attention,
+    match_resize,
 )
 """In the order in which they are asked; the first that answers wins."""
 

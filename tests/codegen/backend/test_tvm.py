@@ -253,8 +253,11 @@ def test_operators():
     assert operators("fused_conv2d12_add3_relu") == "conv2d add relu"
 
 
-def test_a_note_tells_which_operators_share_a_kernel(conv_model, tvm_backend, target, tmp_path):
+def test_a_note_tells_which_operators_share_a_kernel(
+    conv_model, tvm_backend, target, tmp_path
+):
     notes = tvm_backend.compile(conv_model, target, tmp_path).notes
     assert "fusion groups: 1 × Conv Relu" in "\n".join(notes)
-    assert grouping(("Conv", "Conv Relu", "Conv")) == ("fusion groups: 2 × Conv, 1 × Conv Relu",)
+    told = ("fusion groups: 2 × Conv, 1 × Conv Relu",)
+    assert grouping(("Conv", "Conv Relu", "Conv")) == told
     assert grouping(()) == ()
