@@ -16,6 +16,7 @@ from suture.errors import Location, PackageError
 EPOCH = (1980, 1, 1, 0, 0, 0)
 BLOCK = 1 << 20
 MAX_UNZIPPED_BYTES = 10 * 2**30
+PROGRAMS = ("bootstrap",)
 Content = bytes | Path
 
 
@@ -27,8 +28,8 @@ def content_size(content: Content) -> int:
 def write_archive(path: Path, files: Mapping[str, Content]) -> str:
     """Write a zip, whole or not at all, and return its SHA-256.
 
-    Names are sorted, dates are the epoch of the format, shared libraries are executable and
-    nothing else is: equal contents give equal bytes.
+    Names are sorted, dates are the epoch of the format, shared libraries and
+    programs are executable and nothing else is: equal contents give equal bytes.
 
     Raises:
         PackageError: The disk is full or the folder cannot be written.
@@ -68,7 +69,7 @@ def _write_entry(out: zipfile.ZipFile, name: str, content: Content) -> None:
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3
-    executable = ".so" in PurePosixPath(name).suffixes
+    executable = ".so" in PurePosixPath(name).suffixes or name in PROGRAMS
     entry.external_attr = (0o100755 if executable else 0o100644) << 16
     if isinstance(content, bytes):
         out.writestr(entry, content, compresslevel=9)

@@ -1,49 +1,31 @@
-"""From a plan to ``libmodel.so``: TVM's object code, and one link with Zig's C compiler."""
+"""From a plan to what is linked of it: generated sources, constants and TVM's object code."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
 import tvm
 
 from suture.codegen.aot import AotPlan, plan_source
+from suture.codegen.link import Parts, copy_sources, link_library
 from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.phases import Phases
 from suture.codegen.pipeline import PIPELINE
 from suture.codegen.processor import KernelSet, kernel_sets, tvm_target
 from suture.codegen.render import render
 from suture.codegen.specialise import Library, share
-from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
 from suture.errors import Location
 
-logger = logging.getLogger(__name__)
-
-LIBRARY = "libmodel.so"
 OBJECTS = 2
 """Files that a set of kernels is compiled to at the same time."""
-RUNTIME = (
-    *("cpu.c", "cpu.h", "exports.map", "model.h", "plan.h", "pool.c", "pool.h", "rt.c"),
-    *("tvm_abi.h", "weights.S"),
-)
-SOURCES = ("rt.c", "cpu.c", "pool.c", "kernels.c", "weights.S")
-FLAGS = (
-    "-std=c11",
-    "-O2",
-    "-fPIC",
-    "-fvisibility=hidden",
-    "-fno-sanitize=all",
-    "-shared",
-    "-s",
-    "-Wl,--version-script=exports.map",
-)
+SOURCES = ("cpu.h", "plan.h", "tvm_abi.h", "weights.S")
+"""Of the runtime, what generated sources are compiled with."""
 
 
 def build(
@@ -55,27 +37,12 @@ def build(
     cache: Path,
     phases: Phases | None = None,
 ) -> Path:
-    """Build a library of one program; see ``build_library``."""
-    return build_library(
-        share([lowered], [plan]), target, workdir=workdir, cache=cache, phases=phases
-    )
-
-
-def build_library(
-    programs: Library,
-    target: Target,
-    *,
-    workdir: Path,
-    cache: Path,
-    phases: Phases | None = None,
-) -> Path:
-    """Write sources and object code under a folder and link them; return ``libmodel.so``.
-
-    Equal plans give equal bytes in any folder.
+    """Build ``libmodel.so`` of one program; return it.
 
     Args:
-        programs: Plans, and the kernels that run over them.
-        target: Its triple carries the oldest glibc the library must load with.
+        lowered: The kernels.
+        plan: What runs them.
+        target: Its triple carries the oldest glibc that the library must load with.
         workdir: Where files go; made if it is not there.
         cache: Zig's cache of its C library, worth keeping between builds; processes may
             share it.
@@ -85,30 +52,41 @@ def build_library(
         LoweringError: A kernel needs TVM's library, or does not compile.
         BackendError: The linker fails.
     """
+    phases = phases or Phases()
+    parts = build_parts(share([lowered], [plan]), target, workdir=workdir, phases=phases)
+    with phases.phase("link"):
+        return link_library(parts, target, cache=cache)
+
+
+def build_parts(programs: Library, target: Target, *, workdir: Path, phases: Phases) -> Parts:
+    """Write sources, constants and object code under a folder.
+
+    Equal plans give equal bytes in any folder.
+
+    Args:
+        programs: Plans, and the kernels that run over them.
+        target: The processors to compile for.
+        workdir: Where files go; made if it is not there.
+        phases: Where time is counted.
+
+    Raises:
+        LoweringError: A kernel needs TVM's library, or does not compile.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
-    copy_sources(RUNTIME, workdir)
+    copy_sources(SOURCES, workdir)
     sets = kernel_sets(target)
-    names = []
+    names = ["kernels.c", "weights.S"]
     for number, plan in enumerate(programs.plans):
         names.append(f"plan{number or ''}.c")
         source = plan_source(plan, programs.names, number)
         (workdir / names[-1]).write_text(source, encoding="utf-8")
     (workdir / "kernels.c").write_text(kernels_source(programs, sets), encoding="utf-8")
     (workdir / "weights.bin").write_bytes(programs.weights)
-    phases = phases or Phases()
     with phases.phase("codegen"):
         for each in sets:
             names += write_kernels(programs.kernels, programs.names, workdir, each)
-    with phases.phase("link"):
-        link(names, programs.weights, target, workdir=workdir, cache=cache)
-    return workdir / LIBRARY
-
-
-def copy_sources(names: Sequence[str], workdir: Path) -> None:
-    """Copy files of the native runtime into a folder."""
-    runtime = resources("suture.codegen.runtime") / "native"
-    for name in names:
-        (workdir / name).write_bytes((runtime / name).read_bytes())
+    digest = hashlib.sha256(programs.weights).hexdigest()
+    return Parts(workdir, tuple(names), digest)
 
 
 def kernels_source(programs: Library, sets: Sequence[KernelSet]) -> str:
@@ -176,20 +154,3 @@ def compile_kernels(functions: Mapping[str, Any], path: Path, processor: KernelS
         raise LoweringError(
             f"TVM cannot generate code for {', '.join(symbols)}: {error}"
         ) from error
-
-
-def link(
-    files: Sequence[str], weights: bytes, target: Target, *, workdir: Path, cache: Path
-) -> None:
-    """Compile the runtime in a folder and link it with generated sources and objects there.
-
-    Zig caches compiled sources without looking into what they include as bytes: the digest of
-    the weights makes the call unique.
-
-    Raises:
-        BackendError: The compiler or linker fails; carries what it printed.
-    """
-    digest = hashlib.sha256(weights).hexdigest()
-    arguments = [*FLAGS, f"-DWEIGHTS_{digest}", *SOURCES, *files, "-lm"]
-    library = compile_c(arguments, LIBRARY, target, workdir=workdir, cache=cache)
-    logger.info("linked %s: %d bytes", LIBRARY, library.stat().st_size)

@@ -6,6 +6,7 @@ It answers as the program will and says nothing of its speed.
 from __future__ import annotations
 
 import math
+import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from suture.codegen.backend.base import Array, Compiled, Program, Slot
-from suture.codegen.build import LIBRARY, copy_sources
+from suture.codegen.link import LIBRARY, copy_sources
 from suture.codegen.sizes import BySizes
 from suture.codegen.zig import compile_c
 from suture.compiler.target import Target
@@ -52,7 +53,7 @@ def emulated(compiled: Compiled, target: Target, cache: Path) -> BySizes:
         BackendError: There is no emulator here.
     """
     library = compiled.files[LIBRARY]
-    emulator = find_emulator(target)
+    emulator = find_emulator(target.arch, target.mcpu)
     runner = build_runner(target, workdir=library.parent, cache=cache)
     return BySizes(
         EmulatedProgram(library, program, number, emulator=emulator, runner=runner)
@@ -70,23 +71,27 @@ def build_runner(target: Target, *, workdir: Path, cache: Path) -> Path:
     return compile_c(["-O1", RUNNER], "runner", target, workdir=workdir, cache=cache)
 
 
-def find_emulator(target: Target) -> Emulator:
-    """Return the emulator of a target's processor.
+def find_emulator(arch: str, mcpu: str = "max") -> Emulator:
+    """Return the emulator of a processor.
+
+    Args:
+        arch: Its architecture.
+        mcpu: LLVM's name of it; QEMU's most capable one stands in where it is not known well.
 
     Raises:
         BackendError: It is not installed, or there is no C library for it.
     """
-    names = [f"qemu-{target.arch}-static", f"qemu-{target.arch}"]
+    names = [f"qemu-{arch}-static", f"qemu-{arch}"]
     found = next((path for name in names if (path := shutil.which(name))), None)
-    root = Path("/") if target.runs_here else Path(f"/usr/{target.arch}-linux-gnu")
+    root = Path("/") if arch == platform.machine() else Path(f"/usr/{arch}-linux-gnu")
     if found is None or not (root / "lib").is_dir():
         missing = names[1] if found is None else f"a C library under {root}"
         raise BackendError(
-            f"programs for {target.arch} cannot be run here without {missing}",
-            at=Location(target.name),
+            f"programs for {arch} cannot be run here without {missing}",
+            at=Location(arch),
             hint="on Debian: apt-get install qemu-user-static libc6-arm64-cross",
         )
-    cpu = target.mcpu if target.mcpu in LEAST_CPU else "max"
+    cpu = mcpu if mcpu in LEAST_CPU else "max"
     return Emulator((found, "-L", str(root), "-cpu", cpu))
 
 

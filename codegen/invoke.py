@@ -1,15 +1,12 @@
-"""Run a package as Lambda does: alone, under a Runtime API, with Amazon's own client."""
+"""Run a package as Lambda does: alone, under a Runtime API."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import platform
 import queue
 import re
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -20,19 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from suture.codegen.archive import extract
+from suture.codegen.launch import Start, launch
 from suture.codegen.package import HANDLER
 from suture.codegen.runtime_api import Message, RuntimeApi
 from suture.errors import InvokeError, Location
 
-CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
-"""Amazon's client and what it imports; nothing else is on the function's path."""
-
-START = """
-import sys
-sys.path[:0] = sys.argv[1:3]
-from awslambdaric.__main__ import main
-main([sys.argv[0], sys.argv[3]])
-"""
 POLL_S = 0.2
 
 
@@ -47,6 +36,7 @@ class Invocation:
         warm_ms: From event to answer, by request after the first.
         max_rss_bytes: Greatest resident memory of any of the processes.
         telemetry: Lines that the function printed.
+        emulator: What stood in for the package's processor, None for this machine's own.
     """
 
     output: Any
@@ -55,6 +45,7 @@ class Invocation:
     warm_ms: tuple[float, ...]
     max_rss_bytes: int
     telemetry: tuple[str, ...]
+    emulator: str | None
 
 
 def read_model(package: Path) -> dict[str, Any]:
@@ -76,25 +67,6 @@ def read_model(package: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise InvokeError("its model.json is not one of suture's", at=Location(str(package)))
     return document
-
-
-def check_runs_here(package: Path, model: Mapping[str, Any]) -> None:
-    """Raise where a package is for another architecture than this machine's.
-
-    Args:
-        package: The archive.
-        model: Its model.json.
-
-    Raises:
-        InvokeError: It is.
-    """
-    arch = model.get("arch", platform.machine())
-    if arch != platform.machine():
-        raise InvokeError(
-            f"it is for {arch}, and this machine is {platform.machine()}",
-            at=Location(str(package)),
-            hint=f"invoke it on an {arch} machine, or compile for another --target",
-        )
 
 
 @contextmanager
@@ -129,14 +101,38 @@ def invoke(
     Raises:
         PackageError: The package cannot be unpacked.
         InvokeError: The function fails to start, answers with an error, or not in time.
+        BackendError: It is for another architecture, and there is no emulator here.
     """
+    with unpacked(package) as folder:
+        return invoke_folder(
+            folder,
+            event,
+            cold=cold,
+            warm=warm,
+            memory_mb=memory_mb,
+            timeout_s=timeout_s,
+            handler=handler,
+        )
+
+
+def invoke_folder(
+    folder: Path,
+    event: Mapping[str, Any],
+    *,
+    cold: int = 1,
+    warm: int = 10,
+    memory_mb: int = 1769,
+    timeout_s: float = 30.0,
+    handler: str = HANDLER,
+) -> Invocation:
+    """Start an unpacked package in processes of its own and call it; see ``invoke``."""
     body = json.dumps(event).encode()
     ready, first, later, peaks, lines = [], [], [], [], []
     output: Any = None
-    with unpacked(package) as folder, _client() as client:
-        for start in range(cold):
-            count = warm if start == cold - 1 else 0
-            with _Process(folder, client, handler, memory_mb, timeout_s) as process:
+    with launch(folder, handler) as start:
+        for number in range(cold):
+            count = warm if number == cold - 1 else 0
+            with _Process(folder, start, memory_mb, timeout_s) as process:
                 ready.append(process.ready_ms)
                 answer, began, ended = process.call(body)
                 first.append(process.since_exec_ms(ended))
@@ -153,46 +149,25 @@ def invoke(
         warm_ms=tuple(later),
         max_rss_bytes=max(peaks),
         telemetry=tuple(lines),
+        emulator=start.emulator,
     )
-
-
-@contextmanager
-def _client() -> Iterator[Path]:
-    """Yield a folder with Amazon's client and nothing else."""
-    with tempfile.TemporaryDirectory(prefix="suture-client-") as name:
-        for module in CLIENT:
-            spec = importlib.util.find_spec(module)
-            if spec is None or spec.origin is None:
-                raise InvokeError(
-                    f"{module}, a part of Amazon's runtime client, is not installed",
-                    hint="pip install 'suture[aws]'",
-                )
-            origin = Path(spec.origin)
-            source = origin.parent if spec.submodule_search_locations else origin
-            (Path(name) / source.name).symlink_to(source)
-        yield Path(name)
 
 
 class _Process:
     """One start of the function."""
 
-    def __init__(
-        self, folder: Path, client: Path, handler: str, memory_mb: int, timeout_s: float
-    ) -> None:
+    def __init__(self, folder: Path, start: Start, memory_mb: int, timeout_s: float) -> None:
         self._folder = folder
-        self._handler = handler
+        self._start = start
         self._timeout_s = timeout_s
         self._api = RuntimeApi(timeout_s=timeout_s)
         self._out = tempfile.TemporaryFile()  # noqa: SIM115
-        self._command = [
-            *(sys.executable, "-I", "-S", "-B", "-c", START),
-            *(str(folder), str(client), handler),
-        ]
         self._environment = {
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
             "TMPDIR": tempfile.gettempdir(),
             "LAMBDA_TASK_ROOT": str(folder),
+            "_HANDLER": start.handler,
             "AWS_LAMBDA_FUNCTION_NAME": "suture",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -208,7 +183,7 @@ class _Process:
         self._environment["AWS_LAMBDA_RUNTIME_API"] = self._api.address
         self._began = time.perf_counter()
         self._process = subprocess.Popen(
-            self._command,
+            self._start.command,
             cwd=self._folder,
             env=self._environment,
             stdout=self._out,
@@ -268,7 +243,7 @@ class _Process:
         tail = "\n  ".join(printed[-5:])
         return InvokeError(
             what + (f"; it printed\n  {tail}" if tail else ""),
-            at=Location(self._handler),
+            at=Location(self._start.handler),
             hint="suture compile builds the package anew",
         )
 

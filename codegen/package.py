@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,33 +10,23 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
-
-from suture import __version__
 from suture.codegen.archive import Content, content_size, write_archive
 from suture.codegen.backend.base import Compiled
+from suture.codegen.document import document_bytes
+from suture.codegen.flavour import Runtime
+from suture.codegen.link import PROGRAM, link_program
 from suture.codegen.render import render
 from suture.codegen.vendor import bytecode, pillow_files
-from suture.compiler.component import Port
 from suture.compiler.target import Target
 from suture.errors import Location, PackageError
 
-FORMAT = 1
 RUNTIME = "suture_runtime"
 HANDLER = f"{RUNTIME}.entry.handler"
 ENGINES = {"tvm": "aot.py", "ort": "ort.py"}
 DEFAULT_PYTHON = "python3.13"
+OWN_RUNTIME = "provided.al2023"
+"""Lambda's name of no interpreter: it starts ``bootstrap``."""
 TIMEOUT_S = 30
-
-DATATYPES = {"float16": "FP16", "float32": "FP32", "float64": "FP64", "bool": "BOOL"} | {
-    f"{sign}int{bits}": f"{sign}int{bits}".upper()
-    for sign in ("", "u")
-    for bits in (8, 16, 32, 64)
-}
-"""NumPy's names of element types → those of the Open Inference Protocol."""
-
-IMAGE_MODES = {("image/gray", 2): "L", ("image/rgb", 3): "RGB"}
-"""Kind and rank of an input that takes decoded images → Pillow's mode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +37,17 @@ class Package:
         name: Of the function and the archive.
         target: Where it runs.
         backend: ``tvm`` or ``ort``.
-        python: Lambda's name of the interpreter, for example ``python3.13``.
+        runtime: What serves it.
+        python: Lambda's name of the interpreter, for example ``python3.13``; None where the
+            runtime is native.
         files: Name inside the package → its content.
     """
 
     name: str
     target: Target
     backend: str
-    python: str
+    runtime: Runtime
+    python: str | None
     files: Mapping[str, Content]
 
     @property
@@ -72,6 +64,7 @@ class Written:
         name: As the package's.
         target: As the package's.
         backend: As the package's.
+        runtime: As the package's.
         python: As the package's.
         path: The archive.
         digest: Its SHA-256.
@@ -82,94 +75,67 @@ class Written:
     name: str
     target: Target
     backend: str
-    python: str
+    runtime: Runtime
+    python: str | None
     path: Path
     digest: str
     nbytes: int
     unzipped_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What a package says of itself.
-
-    Attributes:
-        name: Name of the model it serves.
-        version: Its version, from the content.
-        plan: The plan's name and digest, or None for a model without a task.
-        entry: The task's input, or None.
-    """
-
-    name: str
-    version: str
-    plan: tuple[str, str] | None = None
-    entry: Port | None = None
-
-
 def assemble(
     compiled: Compiled,
-    model: ir.Model,
-    identity: Identity,
+    document: Mapping[str, Any],
     target: Target,
     *,
-    examples: Mapping[str, tuple[int, ...]],
+    runtime: Runtime,
+    cache: Path,
 ) -> Package:
-    """Return the package of the Python flavour: handler, runtime, model and model.json.
+    """Return a package: model.json, the model, and what serves it.
 
     Args:
         compiled: What a backend made of the model.
-        model: The model.
-        identity: What the package says of itself.
+        document: What is in model.json.
         target: Where it runs.
-        examples: A shape of each input that the model was seen to run with.
+        runtime: What serves it.
+        cache: Zig's cache.
 
     Raises:
-        PackageError: An input or output has an element type that requests cannot carry, or
-            images are to be decoded on another architecture than this machine's.
+        BackendError: The native program cannot be linked.
+        PackageError: Images are to be decoded by Python on another architecture than this
+            machine's.
     """
-    check_entry(identity.entry, target)
-    image = image_entry(identity.entry)
-    inputs = [v for v in model.graph.inputs if v.name not in model.graph.initializers]
-    kinds = {identity.entry.name: identity.entry.kind} if identity.entry else {}
-    document = {
-        "format": FORMAT,
-        "name": identity.name,
-        "version": identity.version,
-        "suture": __version__,
-        "backend": compiled.backend,
-        "threads": target.threads,
-        "arch": target.arch,
-        "inputs": [
-            {**_spec(value, kinds), "example": list(examples[str(value.name)])}
-            for value in inputs
-        ],
-        "outputs": [_spec(value, kinds) for value in model.graph.outputs],
-        "plan": identity.plan and dict(zip(("name", "digest"), identity.plan, strict=True)),
-        "image": image,
-    }
-    if len(compiled.programs) > 1:
-        document["programs"] = [
-            {
-                "inputs": [list(slot.shape) for slot in program.inputs],
-                "outputs": [list(slot.shape) for slot in program.outputs],
-            }
-            for program in compiled.programs
-        ]
-    content: dict[str, Content] = dict(compiled.files)
-    content["model.json"] = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-    content |= _runtime_files(compiled.backend, image is not None)
-    python = DEFAULT_PYTHON
-    if image is not None:
-        content |= pillow_files()
-        content |= bytecode(content)
-        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    document = {**document, "runtime": runtime}
+    files: dict[str, Content] = {"model.json": document_bytes(document)}
+    python = None
+    if runtime == "python":
+        python, added = _python_files(compiled, document, target)
+        files |= added
+    else:
+        assert compiled.parts is not None
+        files[PROGRAM] = link_program(compiled.parts, document, target, cache=cache)
     return Package(
-        name=identity.name,
+        name=document["name"],
         target=target,
         backend=compiled.backend,
+        runtime=runtime,
         python=python,
-        files=content,
+        files=files,
     )
+
+
+def _python_files(
+    compiled: Compiled, document: Mapping[str, Any], target: Target
+) -> tuple[str, dict[str, Content]]:
+    """Return the interpreter and the files of the Python runtime, the model among them."""
+    image = document["image"] is not None
+    files = {**compiled.files, **_runtime_files(compiled.backend, image)}
+    if not image:
+        return DEFAULT_PYTHON, files
+    check_pillow(target)
+    files |= pillow_files()
+    files |= bytecode(files)
+    return f"python{sys.version_info.major}.{sys.version_info.minor}", files
 
 
 def write_package(package: Package, folder: Path) -> Written:
@@ -193,6 +159,7 @@ def write_package(package: Package, folder: Path) -> Written:
         name=package.name,
         target=package.target,
         backend=package.backend,
+        runtime=package.runtime,
         python=package.python,
         path=path,
         digest=digest,
@@ -210,8 +177,8 @@ def deployment(written: Written) -> str:
         service=f"suture-{written.name}",
         function=written.name,
         artifact=written.path.name,
-        runtime=written.python,
-        handler=HANDLER,
+        runtime=written.python or OWN_RUNTIME,
+        handler=HANDLER if written.python else PROGRAM,
         architecture=architectures[written.target.arch],
         memory_mb=written.target.memory_mb,
         timeout_s=TIMEOUT_S,
@@ -219,44 +186,19 @@ def deployment(written: Written) -> str:
     )
 
 
-def check_entry(entry: Port | None, target: Target) -> None:
+def check_pillow(target: Target) -> None:
     """Raise where a package would need Pillow for another architecture than this machine's.
 
     Raises:
         PackageError: It would.
     """
-    if image_entry(entry) is not None and not target.runs_here:
+    if not target.runs_here:
         raise PackageError(
             f"requests are images, and the Pillow installed here decodes them on "
             f"{platform.machine()}, not on {target.arch}",
             at=Location(target.name),
             hint=f"compile on an {target.arch} machine, or let the task's input be float32",
         )
-
-
-def image_entry(entry: Port | None) -> dict[str, str] | None:
-    """Return which input takes decoded images and their mode, or None."""
-    if entry is None or entry.dtype != "uint8":
-        return None
-    mode = IMAGE_MODES.get((entry.kind, len(entry.shape)))
-    return {"input": entry.name, "mode": mode} if mode else None
-
-
-def _spec(value: ir.Value, kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Return one input or output as model.json has it; -1 is a size that requests choose."""
-    dtype = value.dtype.numpy().name if value.dtype is not None else "unknown"
-    if dtype not in DATATYPES or value.shape is None:
-        raise PackageError(
-            f"requests cannot carry {dtype} of shape {value.shape}",
-            at=Location("model", None, value.name),
-            hint="wrap the model so that its ports are numeric tensors of known rank",
-        )
-    return {
-        "name": value.name,
-        "datatype": DATATYPES[dtype],
-        "shape": [dim if isinstance(dim, int) else -1 for dim in value.shape],
-        "kind": kinds.get(str(value.name), "tensor"),
-    }
 
 
 def _runtime_files(backend: str, image: bool) -> dict[str, Content]:

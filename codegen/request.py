@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suture.codegen.package import DATATYPES
+from suture.codegen.document import DATATYPES
 from suture.compiler.profile.analyze import analyze
 from suture.compiler.profile.base import RequestProfile
 from suture.compiler.profile.decode import decode

@@ -8,14 +8,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from suture.codegen.archive import Content
+from suture.codegen.invoke import invoke_folder
+from suture.codegen.link import PROGRAM
 from suture.codegen.package import RUNTIME, Package
+from suture.codegen.request import tensor
 from suture.compiler.verify import Arrays
 from suture.errors import InvokeError, Location
 
 RUNS = 3
+MOST_EVENT_BYTES = 63 * 2**20
+"""Of the 64 that the runtime takes, names and shapes left out."""
 
 RUN = f"""
 import re, sys
@@ -34,27 +41,33 @@ with open("/proc/self/status") as status:
 """
 
 
-def peak_rss_bytes(package: Package, inputs: Arrays) -> int:
+def peak_rss_bytes(package: Package, inputs: Arrays) -> int | None:
     """Return the greatest resident memory of a process that loads a package and runs it.
 
-    That is the interpreter, the runtime, the weights it touches and the activations.
+    That is the runtime, the weights it touches and the activations; the interpreter too where
+    it is Python's, and where it is native the requests as they come, in base64.
 
     Args:
         package: A package for this machine.
         inputs: A request, as arrays by input name, of the shapes of its examples.
+
+    Returns:
+        Bytes, or None where the native runtime would not take a request as large.
 
     Raises:
         InvokeError: The program fails there; carries what it printed.
     """
     model = package.files["model.json"]
     assert isinstance(model, bytes)
-    names = [spec["name"] for spec in json.loads(model)["inputs"]]
+    specs = json.loads(model)["inputs"]
     with tempfile.TemporaryDirectory(prefix="suture-weigh-") as name_of_folder:
         folder = Path(name_of_folder)
         for name, content in package.files.items():
             _place(content, folder / name)
-        for number, name in enumerate(names):
-            _place(inputs[name].tobytes(), folder / "inputs" / str(number))
+        if package.runtime == "native":
+            return _serving(folder, specs, inputs)
+        for number, spec in enumerate(specs):
+            _place(inputs[spec["name"]].tobytes(), folder / "inputs" / str(number))
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-B", "-c", RUN],
             cwd=folder,
@@ -67,6 +80,19 @@ def peak_rss_bytes(package: Package, inputs: Arrays) -> int:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise InvokeError(f"the package does not run: {last}", at=Location(package.name))
     return int(done.stdout) * 1024
+
+
+def _serving(folder: Path, specs: Sequence[Mapping[str, Any]], inputs: Arrays) -> int | None:
+    """Return the greatest resident memory of a native program that answers a few requests."""
+    at = Location(PROGRAM)
+    entries = [tensor(spec, inputs[spec["name"]], at) for spec in specs]
+    if sum(len(entry["data"]) for entry in entries) > MOST_EVENT_BYTES:
+        return None
+    event = {"inputs": entries, "parameters": {"binary_data_output": True}}
+    done = invoke_folder(folder, event, warm=RUNS - 1)
+    if "outputs" not in done.output:
+        raise InvokeError(f"the package does not run: {done.output}", at=at)
+    return done.max_rss_bytes
 
 
 def _place(content: Content, path: Path) -> None:

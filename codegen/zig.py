@@ -6,14 +6,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from suture.compiler.target import Target
 from suture.errors import BackendError
 
+SCRATCH = ".zig"
+
 
 def compile_c(
-    arguments: Sequence[str], name: str, target: Target, *, workdir: Path, cache: Path
+    arguments: Sequence[str],
+    name: str,
+    target: Target,
+    *,
+    workdir: Path,
+    cache: Path,
+    scratch: Path | None = None,
 ) -> Path:
     """Compile and link in a folder; return the file made there, which is whole or absent.
 
@@ -25,6 +34,8 @@ def compile_c(
         workdir: The folder of the sources.
         cache: Zig's cache of its C library, worth keeping between builds; processes may
             share it.
+        scratch: Where compiled sources are kept for the next call, in place of the cache: the
+            weights of a model are among them.
 
     Raises:
         BackendError: The compiler or linker fails; carries what it printed.
@@ -38,7 +49,7 @@ def compile_c(
     environment = {
         "PATH": os.defpath,
         "ZIG_GLOBAL_CACHE_DIR": str(cache.resolve()),
-        "ZIG_LOCAL_CACHE_DIR": str(cache.resolve()),
+        "ZIG_LOCAL_CACHE_DIR": str((scratch or cache).resolve()),
     }
     done = subprocess.run(
         command, cwd=workdir, env=environment, capture_output=True, text=True, check=False
@@ -46,3 +57,8 @@ def compile_c(
     if done.returncode:
         raise BackendError(f"linking {name} for {target.triple} fails: {done.stderr.strip()}")
     return (workdir / partial).replace(workdir / name)
+
+
+def zig_version() -> str:
+    """Return which Zig compiles."""
+    return version("ziglang")

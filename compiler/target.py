@@ -65,6 +65,10 @@ class Target:
         """Return this target with another memory size."""
         return replace(self, memory_mb=memory_mb)
 
+    def with_own_libc(self) -> Target:
+        """Return this target for programs that hold a C library (musl) of their own."""
+        return replace(self, triple=f"{self.arch}-linux-musl")
+
     def with_threads(self, threads: int) -> Target:
         """Return this target with the memory that buys so many processors."""
         return self.with_memory(VCPU_MB * threads)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,20 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    """A cache folder for the whole run: accuracy is measured once, Zig is warmed once."""
-    return tmp_path_factory.mktemp("cache")
+def zig_cache():
+    """Zig's cache, which ``make setup`` fills with C libraries for every target."""
+    home = Path.home() / ".cache" / "suture"
+    folder = Path(os.environ.get("SUTURE_CACHE", home)) / "zig"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(zig_cache, tmp_path_factory):
+    """A cache folder for the whole run: accuracy is measured once; Zig is warm already."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "zig").symlink_to(zig_cache)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +40,7 @@ def arm64():
     """The target of arm64; skipped where no emulator can run what is compiled for it."""
     target = lambda_arm64()
     try:
-        find_emulator(target)
+        find_emulator(target.arch, target.mcpu)
     except BackendError as error:
         pytest.skip(str(error))
     return target

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.codegen.choose.base import Choice
+from suture.codegen.link import Parts
 from suture.compiler.target import Target
 
 Array = npt.NDArray[Any]
@@ -65,6 +66,8 @@ class Compiled:
     Attributes:
         backend: ``tvm`` or ``ort``.
         files: What goes into the package: name inside it → file on disk.
+        parts: What ``link_program`` makes the native flavour of; None where a library of
+            somebody else's runs the model.
         arena_bytes: Memory for activations, or None where the runtime decides.
         weight_bytes: Bytes of the constants.
         programs: Those of ``libmodel.so``; empty where the runtime takes any shape.
@@ -78,6 +81,7 @@ class Compiled:
     files: Mapping[str, Path]
     arena_bytes: int | None
     weight_bytes: int
+    parts: Parts | None = None
     programs: tuple[Program, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict)

@@ -15,9 +15,10 @@ import onnx_ir as ir
 from suture.codegen.aot import AotPlan, Tensor
 from suture.codegen.backend.base import Compiled, Kernel, Program, Slot
 from suture.codegen.budget import SizeSpeed
-from suture.codegen.build import LIBRARY, build_library, write_kernels
+from suture.codegen.build import build_parts, write_kernels
 from suture.codegen.choose.effort import Effort, chooser_of
 from suture.codegen.isolate import find_node
+from suture.codegen.link import LIBRARY, link_library
 from suture.codegen.lower import Lowered, LoweringError, lower, prepare
 from suture.codegen.native import NativeProgram
 from suture.codegen.phases import Phases
@@ -117,13 +118,14 @@ class TvmBackend:
             plans = [plan_program(each) for each in lowered]
             programs = tuple(map(ports, models, plans))
             shared = share(lowered, plans)
-        library = build_library(
-            shared, target, workdir=workdir, cache=self.cache, phases=phases
-        )
+        parts = build_parts(shared, target, workdir=workdir, phases=phases)
+        with phases.phase("link"):
+            library = link_library(parts, target, cache=self.cache)
         first, plan = lowered[0], plans[0]
         return Compiled(
             backend=self.name,
             files={LIBRARY: library},
+            parts=parts,
             arena_bytes=max(plan.arena_bytes for plan in plans),
             weight_bytes=len(shared.weights),
             programs=programs,

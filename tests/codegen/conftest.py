@@ -5,12 +5,9 @@ import onnx_ir as ir
 import pytest
 
 from suture.codegen.backend.tvm import TvmBackend
+from suture.codegen.document import Identity, model_document
+from suture.codegen.package import assemble
 from suture.compiler.target import lambda_x86_64
-
-
-@pytest.fixture(scope="session")
-def zig_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("zig")
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +18,25 @@ def tvm_backend(zig_cache):
 @pytest.fixture(scope="session")
 def target():
     return lambda_x86_64()
+
+
+@pytest.fixture(scope="session")
+def pack(target, zig_cache):
+    """Make the package of a compiled model; requests have the shapes of the model."""
+
+    def pack(compiled, model, *, runtime="python", target=target, **identity):
+        document = model_document(
+            compiled,
+            model,
+            Identity(**{"name": "net", "version": "7", **identity}),
+            target,
+            examples={
+                value.name: tuple(map(int, value.shape)) for value in model.graph.inputs
+            },
+        )
+        return assemble(compiled, document, target, runtime=runtime, cache=zig_cache)
+
+    return pack
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def qemu_x86():
     target = lambda_x86_64()
     if not target.runs_here or shutil.which("qemu-x86_64-static") is None:
         pytest.skip("qemu-x86_64-static is not installed, or this machine is no x86-64")
-    return find_emulator(target).command[:-1]
+    return find_emulator(target.arch, target.mcpu).command[:-1]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_missing_emulator_is_told(monkeypatch):
     monkeypatch.setattr(emulate.shutil, "which", lambda name: None)
     foreign = replace(lambda_arm64(), arch="z80")
     with pytest.raises(BackendError, match="cannot be run here without qemu-z80") as caught:
-        find_emulator(foreign)
+        find_emulator(foreign.arch, foreign.mcpu)
     assert "apt-get install qemu-user-static" in caught.value.hint
 
 
@@ -161,4 +161,4 @@ def test_a_missing_c_library_is_told(monkeypatch):
     monkeypatch.setattr(emulate.shutil, "which", lambda name: f"/bin/{name}")
     foreign = replace(lambda_arm64(), arch="z80")
     with pytest.raises(BackendError, match="without a C library under /usr/z80-linux-gnu"):
-        find_emulator(foreign)
+        find_emulator(foreign.arch, foreign.mcpu)

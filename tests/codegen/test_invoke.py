@@ -10,22 +10,18 @@ import pytest
 from suture.codegen.archive import extract, write_archive
 from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.invoke import invoke, read_model
-from suture.codegen.package import Identity, assemble, write_package
+from suture.codegen.package import write_package
 from suture.codegen.request import arrays, file_event, random_event
 from suture.compiler.verify import run_reference
 from suture.errors import InvokeError, PackageError, RequestError
 
-EXAMPLES = {"x": (1, 1, 12, 12)}
-
 
 @pytest.fixture(scope="module", params=["tvm", "ort"])
-def package(request, conv_model, tvm_backend, target, tmp_path_factory):
+def package(request, conv_model, tvm_backend, pack, target, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     backend = tvm_backend if request.param == "tvm" else OrtBackend()
     compiled = backend.compile(conv_model.clone(), target, folder / "build")
-    identity = Identity(name="net", version="7")
-    packed = assemble(compiled, conv_model, identity, target, examples=EXAMPLES)
-    return write_package(packed, folder).path
+    return write_package(pack(compiled, conv_model), folder).path
 
 
 def broken(package, tmp_path, **files):

@@ -3,18 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from suture.codegen.package import (
-    HANDLER,
-    Identity,
-    assemble,
-    deployment,
-    image_entry,
-    write_package,
-)
+from suture.codegen.document import image_entry
+from suture.codegen.package import HANDLER, deployment, write_package
 from suture.compiler.component import Port
 from suture.errors import PackageError
-
-EXAMPLES = {"x": (1, 1, 12, 12)}
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +15,8 @@ def compiled(conv_model, tvm_backend, target, tmp_path_factory):
 
 
 @pytest.fixture
-def package(compiled, conv_model, target):
-    identity = Identity(name="net", version="7")
-    return assemble(compiled, conv_model, identity, target, examples=EXAMPLES)
+def package(compiled, conv_model, pack):
+    return pack(compiled, conv_model)
 
 
 def test_files(package):
@@ -62,10 +53,11 @@ def test_model_json(package):
     assert document["plan"] is None
 
 
-def test_built_twice_gives_the_same_bytes(package, conv_model, tvm_backend, target, tmp_path):
+def test_built_twice_gives_the_same_bytes(
+    package, conv_model, tvm_backend, target, pack, tmp_path
+):
     again = tvm_backend.compile(conv_model.clone(), target, tmp_path / "elsewhere")
-    identity = Identity(name="net", version="7")
-    second = assemble(again, conv_model, identity, target, examples=EXAMPLES)
+    second = pack(again, conv_model)
     one = write_package(package, tmp_path / "one")
     two = write_package(second, tmp_path / "two")
     assert one.path.read_bytes() == two.path.read_bytes()
@@ -105,10 +97,8 @@ def test_which_inputs_take_images():
     assert image_entry(None) is None
 
 
-def test_strings_are_refused(parse, compiled, target):
+def test_strings_are_refused(parse, compiled, pack):
     model = parse("g (string[2] x) => (string[2] y) { y = Identity(x) }")
     with pytest.raises(PackageError, match="requests cannot carry") as caught:
-        assemble(
-            compiled, model, Identity(name="s", version="1"), target, examples={"x": (2,)}
-        )
+        pack(compiled, model)
     assert caught.value.at.value == "x"

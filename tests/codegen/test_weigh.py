@@ -7,22 +7,8 @@ import numpy as np
 import pytest
 
 from suture.codegen.backend.ort import OrtBackend
-from suture.codegen.package import Identity, assemble
 from suture.codegen.weigh import peak_rss_bytes
 from suture.errors import InvokeError
-
-
-@pytest.fixture
-def package(target):
-    def package(compiled, model):
-        examples = {
-            value.name: tuple(int(dim) for dim in value.shape) for value in model.graph.inputs
-        }
-        return assemble(
-            compiled, model, Identity(name="net", version="1"), target, examples=examples
-        )
-
-    return package
 
 
 @pytest.fixture
@@ -31,7 +17,7 @@ def backend(request, tvm_backend):
 
 
 @pytest.mark.parametrize("backend", ["tvm", "ort"], indirect=True)
-def test_weights_and_activations_count(backend, parse, package, target, tmp_path):
+def test_weights_and_activations_count(backend, parse, pack, target, tmp_path):
     """Twice the memory that a program must touch shows in its peak."""
     peaks = []
     for edge in (1024, 4096):
@@ -40,20 +26,20 @@ def test_weights_and_activations_count(backend, parse, package, target, tmp_path
         )
         compiled = backend.compile(model, target, tmp_path / str(edge))
         inputs = {"x": np.zeros((edge, edge), np.float32)}
-        peaks.append(peak_rss_bytes(package(compiled, model), inputs))
+        peaks.append(peak_rss_bytes(pack(compiled, model), inputs))
     grown = peaks[1] - peaks[0]
     least = 2 * 4 * (4096**2 - 1024**2)  # input and output
     assert least <= grown <= 4 * least
 
 
 def test_tvm_takes_less_than_onnx_runtime(
-    conv_model, tvm_backend, random_inputs, package, target, tmp_path
+    conv_model, tvm_backend, random_inputs, pack, target, tmp_path
 ):
     """A package of TVM's loads no runtime library."""
     inputs = random_inputs(conv_model)
     ours, theirs = (
         peak_rss_bytes(
-            package(each.compile(conv_model, target, tmp_path / each.name), conv_model), inputs
+            pack(each.compile(conv_model, target, tmp_path / each.name), conv_model), inputs
         )
         for each in (tvm_backend, OrtBackend())
     )
@@ -61,9 +47,9 @@ def test_tvm_takes_less_than_onnx_runtime(
 
 
 def test_a_package_that_does_not_run(
-    conv_model, tvm_backend, random_inputs, package, target, tmp_path
+    conv_model, tvm_backend, random_inputs, pack, target, tmp_path
 ):
-    made = package(tvm_backend.compile(conv_model, target, tmp_path), conv_model)
+    made = pack(tvm_backend.compile(conv_model, target, tmp_path), conv_model)
     document = json.loads(made.files["model.json"])
     document["backend"] = "none"
     broken = replace(made, files={**made.files, "model.json": json.dumps(document).encode()})

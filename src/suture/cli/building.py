@@ -25,8 +25,9 @@ from suture.cli.options import (
 from suture.cli.output import Output, speaking
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
-from suture.codegen.invoke import check_runs_here, read_model
+from suture.codegen.flavour import Wanted
 from suture.codegen.invoke import invoke as invoke_package
+from suture.codegen.invoke import read_model
 from suture.codegen.request import arrays, file_event, random_event
 from suture.compiler.target import Target, find_target
 from suture.compiler.task import read_task
@@ -42,7 +43,13 @@ MOST_SHOWN = 20
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("-o", "--out", "folder", required=True, type=click.Path(path_type=Path))
 @click.option("--target", "targets", multiple=True, help="In place of the task's.")
-@click.option("--runtime", type=click.Choice(["python"]), default="python", show_default=True)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "native", "python"]),
+    default="python",
+    show_default=True,
+    help="What serves the model in the package; auto is native where that can be.",
+)
 @click.option(
     "--backend", type=click.Choice(["auto", "tvm", "ort"]), default="auto", show_default=True
 )
@@ -60,7 +67,7 @@ def compile_(
     source: Path,
     folder: Path,
     targets: tuple[str, ...],
-    runtime: str,
+    runtime: Wanted,
     backend: Which,
     passes: str,
     size_speed: SizeSpeed,
@@ -74,7 +81,12 @@ def compile_(
     Example: suture compile examples/digits/task.toml -o out
     """
     options = Options(
-        cache=cache, passes=passes, backend=backend, size_speed=size_speed, effort=effort
+        cache=cache,
+        passes=passes,
+        backend=backend,
+        runtime=runtime,
+        size_speed=size_speed,
+        effort=effort,
     )
     records = records_of(cache)
     chosen = tuple(map(find_target, targets))
@@ -110,6 +122,7 @@ def compile_(
         for built in done.built:
             shipped, package = built.shipped, built.written
             out.line(f"backend  {shipped.backend}: {built.reason}")
+            out.line(f"runtime  {package.runtime}: {built.runtime_reason}")
             out.line(
                 f"package  {built.written.path}  {built.written.nbytes:,} bytes "
                 f"({package.unzipped_bytes:,} unpacked)"
@@ -154,7 +167,6 @@ def invoke(
     Example: suture invoke out/digits-lambda-x86_64.zip --input examples/digits/noisy.png
     """
     model = read_model(package)
-    check_runs_here(package, model)
     event = file_event(request, model) if request else random_event(model)
     result = invoke_package(package, event, cold=cold, warm=warm, memory_mb=memory_mb)
     if isinstance(result.output, dict) and "error" in result.output:
@@ -183,6 +195,8 @@ def invoke(
         if result.warm_ms:
             out.line(f"warm    {statistics.median(result.warm_ms):.2f} ms (median of {warm})")
         out.line(f"memory  {result.max_rss_bytes / 1e6:.1f} MB at most")
+        if result.emulator:
+            out.line(f"under   {result.emulator}, whose times say nothing of the target's")
 
     out.emit(document, show)
 

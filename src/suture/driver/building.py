@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -18,9 +18,11 @@ from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
+from suture.codegen.document import Identity, model_document
 from suture.codegen.emulate import emulated, find_emulator
+from suture.codegen.flavour import Runtime, Wanted, choose_runtime
 from suture.codegen.measure import Timings, measure, profile_kernels
-from suture.codegen.package import Identity, Package, Written, assemble, write_package
+from suture.codegen.package import Package, Written, assemble, write_package
 from suture.codegen.weigh import peak_rss_bytes
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
@@ -47,6 +49,7 @@ class Options:
     Attributes:
         passes: A pipeline's text or name.
         backend: Which backend must ship; ``auto`` measures both.
+        runtime: Which runtime must ship; ``auto`` takes the native one where it can.
         cache: Folder for what compilers keep between runs.
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
@@ -56,9 +59,15 @@ class Options:
     cache: Path
     passes: str = "exact"
     backend: Which = "auto"
+    runtime: Wanted = "python"
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+
+    @property
+    def wanted(self) -> Which:
+        """The backend that must ship; the native runtime runs what TVM compiles."""
+        return "tvm" if self.runtime == "native" else self.backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +129,7 @@ class Built:
         written: The package.
         attempts: What each backend made of the model.
         reason: Why this backend ships.
+        runtime_reason: Why this runtime ships.
         passes: What each pass did.
         worst_pass_error: Greatest difference any pass made, relative to the output.
         seconds: Time by phase.
@@ -128,6 +138,7 @@ class Built:
     written: Written
     attempts: tuple[Attempt, ...]
     reason: str
+    runtime_reason: str
     passes: tuple[PassRecord, ...]
     worst_pass_error: float
     seconds: Mapping[str, float]
@@ -185,7 +196,7 @@ def build(
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = [measure(trial.runs, case.inputs, rounds=options.rounds) for case in cases]
-        chosen, reason = decide(timings, trial.failures, options.backend, target)
+        chosen, reason = decide(timings, trial.failures, options.wanted, target)
         say(f"backend: {chosen}, {reason}")
         attempts = tuple(
             replace(trial.attempt(name, timings), peak_rss_bytes=trial.weigh(name, identity))
@@ -207,13 +218,15 @@ def build(
         for attempt in attempts:
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
-        written = write_package(trial.package(chosen, identity), out)
+        package, runtime_reason = trial.package(chosen, identity)
+        written = write_package(package, out)
     say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
     return Built(
         written=written,
         attempts=attempts,
         reason=reason,
+        runtime_reason=runtime_reason,
         passes=passes,
         worst_pass_error=verifier.worst,
         seconds={
@@ -302,7 +315,7 @@ class Trial:
         for backend in backends(
             options.cache, size_speed=options.size_speed, effort=options.effort
         ):
-            if self._options.backend in ("auto", backend.name):
+            if options.wanted in ("auto", backend.name):
                 self._compile(backend)
                 state = "does not hold the model" if backend.name in self.failures else "done"
                 say(f"compile with {backend.name}: {state}")
@@ -350,7 +363,7 @@ class Trial:
             self._notes[name] = (f"answers not verified: {error.message}; {error.hint}",)
             return
         self._verify(name, run)
-        emulator = find_emulator(self._target)
+        emulator = find_emulator(self._target.arch, self._target.mcpu)
         self._notes[name] = (f"answers verified under {emulator}, time not measured",)
 
     def _none(self) -> BackendError:
@@ -373,15 +386,10 @@ class Trial:
                 seconds[phase] = seconds.get(phase, 0.0) + spent
         return {**seconds, "check": whole - sum(seconds.values())}
 
-    def package(self, name: str, identity: Identity) -> Package:
-        """Return the package of a backend that holds the model."""
-        return assemble(
-            self.compiled[name],
-            self._model,
-            identity,
-            self._target,
-            examples={name: array.shape for name, array in self._cases[0].inputs.items()},
-        )
+    def package(self, name: str, identity: Identity) -> tuple[Package, str]:
+        """Return the package of a backend that holds the model, and why its runtime."""
+        document, runtime, reason = self._flavour(name, identity)
+        return self._assemble(name, document, runtime), reason
 
     def weigh(self, name: str, identity: Identity) -> int | None:
         """Return the peak memory of a backend's package, or None where it does not run here.
@@ -390,8 +398,30 @@ class Trial:
         """
         if name not in self.runs:
             return None
-        package = self.package(name, replace(identity, entry=None))
+        document, runtime, _ = self._flavour(name, identity)
+        package = self._assemble(name, {**document, "image": None}, runtime)
         return peak_rss_bytes(package, self._cases[0].inputs)
+
+    def _flavour(self, name: str, identity: Identity) -> tuple[dict[str, Any], Runtime, str]:
+        """Return a package's model.json, its runtime, and why it is that one."""
+        document = model_document(
+            self.compiled[name],
+            self._model,
+            identity,
+            self._target,
+            examples={name: array.shape for name, array in self._cases[0].inputs.items()},
+        )
+        chosen = choose_runtime(self._options.runtime, self.compiled[name], document)
+        return document, *chosen
+
+    def _assemble(self, name: str, document: Mapping[str, Any], runtime: Runtime) -> Package:
+        return assemble(
+            self.compiled[name],
+            document,
+            self._target,
+            runtime=runtime,
+            cache=zig_cache(self._options.cache),
+        )
 
     def attempt(self, name: str, timings: Sequence[Timings]) -> Attempt:
         """Return what is known of one backend."""

@@ -16,7 +16,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
-from suture.codegen.package import Identity, check_entry, deployment
+from suture.codegen.document import Identity, image_entry
+from suture.codegen.flavour import check_wish
+from suture.codegen.package import check_pillow, deployment
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
 from suture.compiler.inspect import read_ports
@@ -69,8 +71,9 @@ def compile_task(
         SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
     """
     began = time.perf_counter()
-    for target in task.targets:
-        check_entry(task.input, target)
+    check_wish(options.runtime, options.backend, task.input)
+    for target in task.targets if image_entry(task.input) else ():
+        check_pillow(target)
     planned = plan_task(task, request, records=records, say=say)
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
@@ -124,6 +127,7 @@ def compile_model(
         say: Told of each stage.
     """
     began = time.perf_counter()
+    check_wish(options.runtime, options.backend)
     model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"

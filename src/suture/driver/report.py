@@ -119,7 +119,8 @@ def _package_entry(built: Built) -> dict[str, Any]:
     return {
         "path": str(built.written.path),
         "target": package.target.name,
-        "runtime": "python",
+        "runtime": package.runtime,
+        "runtime_reason": built.runtime_reason,
         "python": package.python,
         "backend": package.backend,
         "bytes": built.written.nbytes,

@@ -103,7 +103,7 @@ def emulate(kernel, arrays, out, *, home, cache):
             ),
             (Slot("out", shape, dtype),),
         ),
-        emulator=find_emulator(target),
+        emulator=find_emulator(target.arch, target.mcpu),
         runner=runner,
     )
     return program({str(place): array for place, array in enumerate(arrays)})["out"]

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from suture.codegen.backend.ort import OrtBackend
-from suture.codegen.package import Identity, assemble
 from suture.codegen.runtime.python import protocol
 from suture.codegen.runtime.python.handler import Function
 from suture.compiler.component import Port
@@ -33,14 +32,13 @@ ENTRY = Port(name="image", kind="image/gray", dtype="uint8", shape=(4, 6), layou
 
 
 @pytest.fixture(scope="module", params=["tvm", "ort"])
-def folder(request, tvm_backend, target, tmp_path_factory):
+def folder(request, tvm_backend, pack, target, tmp_path_factory):
     """The files of a package, written out."""
     root = tmp_path_factory.mktemp(request.param)
     model = ir.from_proto(onnx.parser.parse_model(MODEL))
     backend = tvm_backend if request.param == "tvm" else OrtBackend()
     compiled = backend.compile(model.clone(), target, root / "build")
-    identity = Identity(name="net", version="7", plan=("one", "d" * 64), entry=ENTRY)
-    package = assemble(compiled, model, identity, target, examples={"image": (4, 6)})
+    package = pack(compiled, model, plan=("one", "d" * 64), entry=ENTRY)
     for name, content in package.files.items():
         place = root / "package" / name
         place.parent.mkdir(parents=True, exist_ok=True)
