@@ -25,8 +25,10 @@ LIBRARY = "libmodel.so"
 PROGRAM = "bootstrap"
 KERNELS = ("rt.c", "cpu.c", "pool.c")
 """What runs a plan."""
+ENGINES: Mapping[str, tuple[str, ...]] = {"tvm": ("aot.c", *KERNELS), "ort": ("ort.c",)}
+"""Backend → what runs its models in ``bootstrap``."""
 APART = ("runner.c",)
-"""Sources of programs of their own; all others make ``bootstrap``."""
+"""Sources of programs of their own."""
 FLAGS = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all")
 COMPILE = (*FLAGS, "-ffunction-sections", "-fdata-sections", "-g0", "-r")
 LINK = (*FLAGS, "-s", "-Wl,--gc-sections")
@@ -37,14 +39,15 @@ class Parts:
     """What of a model is linked with the runtime.
 
     Attributes:
-        folder: Where the files lie.
-        names: Generated sources and object code, the constants among them.
+        folder: Where the files lie, and what is linked of them.
+        names: Generated sources and object code, the constants among them; none of a model
+            that lies beside the program.
         digest: SHA-256 of the constants, which Zig does not see.
     """
 
     folder: Path
-    names: tuple[str, ...]
-    digest: str
+    names: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def link_library(parts: Parts, target: Target, *, cache: Path) -> Path:
@@ -88,7 +91,8 @@ def link_program(
         target = target.with_own_libc()
     (parts.folder / "served.c").write_text(served_source(document), encoding="utf-8")
     copy_sources(["served.h"], parts.folder)
-    runtime = compile_runtime(server_sources(), target, cache=cache)
+    sources = server_sources(document["backend"])
+    runtime = compile_runtime(sources, target, cache=cache)
     flags = (*LINK, *(["-static"] if static else []))
     name = f"{PROGRAM}-static" if static else PROGRAM
     return _link([*flags, str(runtime), "served.c"], name, parts, target, cache=cache)
@@ -121,9 +125,11 @@ def compile_runtime(sources: Sequence[str], target: Target, *, cache: Path) -> P
     return kept
 
 
-def server_sources() -> tuple[str, ...]:
-    """Return the runtime's sources that a ``bootstrap`` is made of, sorted."""
-    return tuple(name for name in _named(".c") if name not in APART)
+def server_sources(backend: str) -> tuple[str, ...]:
+    """Return the runtime's sources that a ``bootstrap`` is made of: all but other engines."""
+    engines = {name for names in ENGINES.values() for name in names}
+    unused = engines.difference(ENGINES[backend]).union(APART)
+    return tuple(name for name in _named(".c") if name not in unused)
 
 
 def copy_sources(names: Sequence[str], workdir: Path) -> None:

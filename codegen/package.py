@@ -14,7 +14,7 @@ from suture.codegen.archive import Content, content_size, write_archive
 from suture.codegen.backend.base import Compiled
 from suture.codegen.document import document_bytes
 from suture.codegen.flavour import Runtime
-from suture.codegen.link import PROGRAM, link_program
+from suture.codegen.link import LIBRARY, PROGRAM, link_program
 from suture.codegen.render import render
 from suture.codegen.vendor import bytecode, pillow_files
 from suture.compiler.target import Target
@@ -112,7 +112,7 @@ def assemble(
         python, added = _python_files(compiled, document, target)
         files |= added
     else:
-        assert compiled.parts is not None
+        files |= {name: path for name, path in compiled.files.items() if name != LIBRARY}
         files[PROGRAM] = link_program(compiled.parts, document, target, cache=cache)
     return Package(
         name=document["name"],

@@ -7,6 +7,7 @@ from typing import Any
 
 from suture.codegen.render import render
 
+KEYS = ("name", "version", "backend", "inputs", "outputs", "programs", "threads")
 CHANNELS = {"L": 1, "RGB": 3}
 """Pillow's modes → channels of a decoded image."""
 MOST_RANK = 16
@@ -21,9 +22,8 @@ def served_source(document: Mapping[str, Any]) -> str:
     return render(
         "native",
         "served.c",
-        **{key: document[key] for key in ("name", "version", "backend", "inputs", "outputs")},
+        **{key: document[key] for key in KEYS},
         plan=document["plan"] or {"name": document["name"], "digest": document["version"]},
-        programs=document.get("programs") or [],
         image_input=names.index(image["input"]) if image else -1,
         image_channels=CHANNELS[image["mode"]] if image else 0,
     )

@@ -66,8 +66,7 @@ class Compiled:
     Attributes:
         backend: ``tvm`` or ``ort``.
         files: What goes into the package: name inside it → file on disk.
-        parts: What ``link_program`` makes the native flavour of; None where a library of
-            somebody else's runs the model.
+        parts: What ``link_program`` makes a native package's program of.
         arena_bytes: Memory for activations, or None where the runtime decides.
         weight_bytes: Bytes of the constants.
         programs: Those of ``libmodel.so``; empty where the runtime takes any shape.
@@ -81,7 +80,7 @@ class Compiled:
     files: Mapping[str, Path]
     arena_bytes: int | None
     weight_bytes: int
-    parts: Parts | None = None
+    parts: Parts
     programs: tuple[Program, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     choices: Mapping[str, Choice] = field(default_factory=dict)

@@ -19,6 +19,7 @@ import onnxruntime
 
 from suture.codegen.backend.base import Array, Compiled, Kernel
 from suture.codegen.isolate import find_node
+from suture.codegen.link import Parts
 from suture.compiler.model import infer_shapes, model_bytes
 from suture.compiler.session import open_session
 from suture.compiler.target import Target
@@ -63,6 +64,7 @@ class OrtBackend:
         return Compiled(
             backend=self.name,
             files={**written, LIBRARY: library},
+            parts=Parts(workdir),
             arena_bytes=None,
             weight_bytes=weight_bytes(model),
             kernels=tuple(

@@ -69,7 +69,8 @@ int main(void) {
     shapes("outputs", served.programs[i].outputs, served.outputs, served.num_outputs);
     printf("}");
   }
-  printf("], \"image\": [%d, %d]}", served.image_input, served.image_channels);
+  printf("], \"image\": [%d, %d], \"threads\": %d}", served.image_input,
+         served.image_channels, served.threads);
   return 0;
 }
 """
@@ -88,6 +89,7 @@ FULL = {
     "name": NAME,
     "version": "7",
     "backend": "tvm",
+    "threads": 3,
     "plan": {"name": "one > two", "digest": "d" * 64},
     "image": {"input": "z", "mode": "RGB"},
     "inputs": [port(NAME, "FP32", []), port("z", "UINT8", [-1, 5, 3])],
@@ -141,6 +143,7 @@ def test_read_back(document, target, tmp_path, zig_cache):
     assert seen["inputs"] == as_seen(document["inputs"])
     assert seen["outputs"] == as_seen(document["outputs"])
     assert seen["programs"] == document["programs"]
+    assert seen["threads"] == 3
     assert seen["image"] == ([1, 3] if document["image"] else [-1, 0])
 
 

@@ -46,7 +46,7 @@ MOST_SHOWN = 20
 @click.option(
     "--runtime",
     type=click.Choice(["auto", "native", "python"]),
-    default="python",
+    default="auto",
     show_default=True,
     help="What serves the model in the package; auto is native where that can be.",
 )

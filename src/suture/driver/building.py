@@ -59,15 +59,10 @@ class Options:
     cache: Path
     passes: str = "exact"
     backend: Which = "auto"
-    runtime: Wanted = "python"
+    runtime: Wanted = "auto"
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
-
-    @property
-    def wanted(self) -> Which:
-        """The backend that must ship; the native runtime runs what TVM compiles."""
-        return "tvm" if self.runtime == "native" else self.backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +191,7 @@ def build(
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = [measure(trial.runs, case.inputs, rounds=options.rounds) for case in cases]
-        chosen, reason = decide(timings, trial.failures, options.wanted, target)
+        chosen, reason = decide(timings, trial.failures, options.backend, target)
         say(f"backend: {chosen}, {reason}")
         attempts = tuple(
             replace(trial.attempt(name, timings), peak_rss_bytes=trial.weigh(name, identity))
@@ -315,7 +310,7 @@ class Trial:
         for backend in backends(
             options.cache, size_speed=options.size_speed, effort=options.effort
         ):
-            if options.wanted in ("auto", backend.name):
+            if options.backend in ("auto", backend.name):
                 self._compile(backend)
                 state = "does not hold the model" if backend.name in self.failures else "done"
                 say(f"compile with {backend.name}: {state}")
@@ -411,7 +406,7 @@ class Trial:
             self._target,
             examples={name: array.shape for name, array in self._cases[0].inputs.items()},
         )
-        chosen = choose_runtime(self._options.runtime, self.compiled[name], document)
+        chosen = choose_runtime(self._options.runtime, document)
         return document, *chosen
 
     def _assemble(self, name: str, document: Mapping[str, Any], runtime: Runtime) -> Package:

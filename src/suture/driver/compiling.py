@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
 from suture.codegen.document import Identity, image_entry
-from suture.codegen.flavour import check_wish
+from suture.codegen.flavour import check_entry
 from suture.codegen.package import check_pillow, deployment
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
@@ -71,7 +71,7 @@ def compile_task(
         SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
     """
     began = time.perf_counter()
-    check_wish(options.runtime, options.backend, task.input)
+    check_entry(task.input, options.runtime)
     for target in task.targets if image_entry(task.input) else ():
         check_pillow(target)
     planned = plan_task(task, request, records=records, say=say)
@@ -127,7 +127,6 @@ def compile_model(
         say: Told of each stage.
     """
     began = time.perf_counter()
-    check_wish(options.runtime, options.backend)
     model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
