@@ -15,6 +15,8 @@ struct Request {
   struct Text header_length; /* inference-header-content-length */
   char *body;
   size_t size;
+  bool direct; /* nothing goes beside the document: it holds the status, and binary tensors as
+                * base64 */
 };
 
 /* Buffers are cleared and filled by serve_*, and owned by the caller. */
@@ -35,6 +37,9 @@ struct Trace {
 
 /* Answers a request of the Open Inference Protocol: health, metadata and inference. */
 void serve_request(const struct Request *request, struct Reply *reply, struct Trace *trace);
+
+/* Answers a request that is none, such as one that is too long to be read. */
+void serve_refusal(int status, const char *reason, struct Reply *reply, struct Trace *trace);
 
 /* Answers what Lambda hands a function: an event of a function URL or API Gateway (payload
  * 2.0), or the request's document itself. Writes the JSON to hand back. The event is changed

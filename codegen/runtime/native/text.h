@@ -10,6 +10,10 @@ struct Text {
   size_t size;
 };
 
+struct Text text_of(const char *word);
+/* Bytes of the character at the front of a text that is not empty; 0 where it is no UTF-8. */
+size_t utf8_size(const char *at, const char *end);
+
 /* Grows as it is written to, and keeps its memory when cleared. A write that finds no memory
  * or would pass the limit leaves it as it is and sets failed. */
 struct Buffer {
@@ -26,7 +30,7 @@ char *buffer_reserve(struct Buffer *buffer, size_t bytes);
 void buffer_took(struct Buffer *buffer, size_t bytes);
 void buffer_add(struct Buffer *buffer, const void *bytes, size_t size);
 void buffer_print(struct Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* As the inside of a JSON string, quotes around it. */
+/* As a JSON string, quotes around it; what is no UTF-8 becomes U+FFFD. */
 void buffer_quote(struct Buffer *buffer, struct Text text);
 
 #endif

@@ -96,9 +96,7 @@ def parse_request(document, rest, inputs, outputs):
     """
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise ProtocolError('the request has no list "inputs"')
-    parameters = document.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise ProtocolError('"parameters" is not an object')
+    parameters = _parameters(document, "the request")
     known = {spec["name"]: spec for spec in inputs}
     tensors, used = {}, 0
     for entry in document["inputs"]:
@@ -165,8 +163,8 @@ def _tensor(entry, spec, rest):
         )
     check_shape(name, shape, spec)
     size = math.prod(shape) * item_size(datatype)
-    parameters = entry.get("parameters") or {}
-    if isinstance(parameters, dict) and "binary_data_size" in parameters:
+    parameters = _parameters(entry, f"input {name!r}")
+    if "binary_data_size" in parameters:
         given = parameters["binary_data_size"]
         if given != size or len(rest) < size:
             raise ProtocolError(
@@ -195,16 +193,17 @@ def _from_base64(name, text, size):
 
 def _flatten(name, data, shape):
     """Return the numbers of a list, flat or nested as the shape is."""
-    count = math.prod(shape)
+    rows = 1
     for size in shape[:-1]:
         if not data or not isinstance(data[0], list):
             break
-        if len(data) != size or any(type(row) is not list for row in data):
+        rows *= size
+        if len(data) != rows or any(type(row) is not list for row in data):
             raise ProtocolError(f"input {name!r}: data is not nested as shape {shape} says")
-        if math.prod(shape[1:]) and any(len(row) != len(data[0]) for row in data):
+        if any(len(row) != len(data[0]) for row in data):
             raise ProtocolError(f"input {name!r}: rows of data differ in length")
         data = [item for row in data for item in row]
-        shape = [size * shape[1], *shape[2:]] if len(shape) > 1 else shape
+    count = math.prod(shape)
     if len(data) != count:
         raise ProtocolError(
             f"input {name!r} has {len(data)} elements, its shape asks for {count}"
@@ -220,17 +219,24 @@ def _pack(name, values, datatype):
         raise ProtocolError(
             f"input {name!r}: {wrong.pop().__name__} among the data is not {datatype}"
         )
-    if datatype[0] == "F" and not all(map(math.isfinite, values)):
-        raise ProtocolError(f"input {name!r}: the data holds a number that is not finite")
-    if datatype == "FP32" and any(abs(value) > MAX_FP32 for value in values):
-        raise ProtocolError(f"input {name!r}: a number is out of range of FP32")
     code = CODES[datatype]
     try:
+        if datatype[0] == "F" and not all(map(math.isfinite, values)):
+            raise ProtocolError(f"input {name!r}: the data holds a number that is not finite")
+        if datatype == "FP32" and any(abs(value) >= MAX_FP32 for value in values):
+            raise ProtocolError(f"input {name!r}: a number is out of range of FP32")
         if code in "?e":
             return struct.pack(f"<{len(values)}{code}", *values)
         return array.array(code, values).tobytes()
     except (OverflowError, struct.error) as error:
         raise ProtocolError(f"input {name!r}: a number is out of range: {error}") from error
+
+
+def _parameters(entry, owner):
+    parameters = entry.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise ProtocolError(f'"parameters" of {owner} is not an object')
+    return parameters or {}
 
 
 def _wanted(document, parameters, names):
@@ -246,11 +252,10 @@ def _wanted(document, parameters, names):
         name = entry.get("name") if isinstance(entry, dict) else None
         if name not in names:
             raise ProtocolError(f"unknown output {name!r}; the model has {', '.join(names)}")
+        if name in wanted:
+            raise ProtocolError(f"output {name!r} is there twice")
         wanted.append(name)
-        options = entry.get("parameters") or {}
-        if not isinstance(options, dict):
-            raise ProtocolError(f'"parameters" of output {name!r} is not an object')
-        choice = options.get("binary_data")
+        choice = _parameters(entry, f"output {name!r}").get("binary_data")
         if choice is True:
             binary.add(name)
         elif choice is False:

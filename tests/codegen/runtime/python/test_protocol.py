@@ -40,6 +40,14 @@ def test_nested_data_is_flattened(model):
     assert nested.tensors["x"].data == parse(model, X, N).tensors["x"].data
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_data_is_nested_as_deep_as_its_shape_or_less(depth, spec):
+    numbers = np.arange(24).reshape(2, 3, 4).reshape([*(2, 3)[: depth - 1], -1])
+    entry = {"name": "v", "datatype": "INT8", "shape": [2, 3, 4], "data": numbers.tolist()}
+    request = parse_request({"inputs": [entry]}, b"", [spec("v", "INT8", [2, 3, 4])], [])
+    assert request.tensors["v"].data == bytes(range(24))
+
+
 def test_base64_and_binary_tensors_are_the_same_bytes(model):
     raw = parse(model, X, N).tensors["x"].data
     as_text = parse(model, {**X, "data": base64.b64encode(raw).decode()}, N)
@@ -83,6 +91,9 @@ def test_every_datatype_round_trips(datatype, code, spec):
         ({"data": None}, 'no list "data"'),
         ({"parameters": {"binary_data_size": 24}}, "24.*0 are left"),
         ({"parameters": {"binary_data_size": -1}}, "binary_data_size is -1"),
+        ({"parameters": []}, "parameters"),
+        ({"data": [1, 2, 3, 4, 5, 10**400]}, "out of range"),
+        ({"data": [1, 2, 3, 4, 5, 2.0**128 - 2.0**103]}, "out of range"),
     ],
 )
 def test_wrong_input_is_a_bad_request(model, change, message):
@@ -100,10 +111,11 @@ def test_wrong_input_is_a_bad_request(model, change, message):
         ({"inputs": [3]}, "has no name"),
         ({"inputs": [X]}, "'n' is missing"),
         ({"inputs": [X, X, N]}, "'x' is there twice"),
-        ({"inputs": [X, N], "parameters": [1]}, '"parameters" is not'),
+        ({"inputs": [X, N], "parameters": [1]}, '"parameters" of the request is not'),
         ({"inputs": [X, N], "outputs": {}}, '"outputs" is not a list'),
         ({"inputs": [X, N], "outputs": [{"name": "w"}]}, "unknown output 'w'"),
         ({"inputs": [X, N], "outputs": [{"name": "y", "parameters": 3}]}, "parameters"),
+        ({"inputs": [X, N], "outputs": [{"name": "y"}, {"name": "y"}]}, "'y' is there twice"),
     ],
 )
 def test_wrong_document_is_a_bad_request(model, document, message):

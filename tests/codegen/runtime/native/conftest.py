@@ -1,0 +1,117 @@
+"""The C runtime over an engine that echoes, in a process that a test talks to."""
+
+import contextlib
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+RUNTIME = Path(str(files("suture.codegen.runtime") / "native"))
+DECODING = tuple(
+    RUNTIME / f"{name}.c"
+    for name in (
+        *("answer", "base64", "data", "events", "image_none"),
+        *("json", "numbers", "protocol", "serve", "text"),
+    )
+)
+WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+MODES = {
+    "optimised": ("-O2",),
+    "sanitized": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+}
+
+
+def served_source(model):
+    """Return served.c of a model.json."""
+
+    def shape(sizes):
+        return f"(const int64_t[]){{{', '.join(map(str, sizes)) or 0}}}"
+
+    def ports(specs):
+        rows = (
+            f'{{"{spec["name"]}", {spec["datatype"]}, {len(spec["shape"])}, '
+            f"{shape(spec['shape'])}}}"
+            for spec in specs
+        )
+        return f"(const struct Port[]){{{', '.join(rows)}}}"
+
+    return f"""#include "served.h"
+const struct Served served = {{
+  .name = "{model["name"]}", .version = "{model["version"]}", .backend = "tvm",
+  .plan = "one", .plan_digest = "two",
+  .inputs = {ports(model["inputs"])}, .num_inputs = {len(model["inputs"])},
+  .outputs = {ports(model["outputs"])}, .num_outputs = {len(model["outputs"])},
+  .image_input = -1,
+}};
+"""
+
+
+class Program:
+    """A process of serve_program.c."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen(
+            [str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def ask(self, body, *, kind="http", method="POST", path="/", content_type="-", length="-"):
+        """Return status, document, bytes behind it, profile and correctness of one answer."""
+        head = f"{kind} {method} {path} {content_type} {length} {len(body)}\n".encode()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(head + body)
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read().decode()
+        status, _, *sizes = map(int, line.split())
+        return (status, *(self.process.stdout.read(size) for size in sizes))
+
+    def close(self):
+        """End the process; return its status and what it has to say of memory it lost."""
+        _, errors = self.process.communicate()
+        return self.process.returncode, errors.decode()
+
+
+@pytest.fixture(scope="session")
+def compiler():
+    found = shutil.which("gcc") or shutil.which("clang")
+    if found is None:
+        pytest.skip("no gcc or clang here, whose sanitizers this needs")
+    return found
+
+
+@pytest.fixture(scope="session")
+def build(compiler, tmp_path_factory):
+    """Compile the runtime, an echoing engine and some sources for a model."""
+
+    def build(model, mode, *sources):
+        folder = tmp_path_factory.mktemp("served")
+        (folder / "served.c").write_text(served_source(model), "utf-8")
+        program = folder / "program"
+        command = [
+            *(compiler, *WARNINGS, *MODES[mode], "-I", str(RUNTIME)),
+            *map(str, (*DECODING, HERE / "echo_engine.c", *sources, folder / "served.c")),
+            *("-o", str(program), "-lm"),
+        ]
+        subprocess.run(command, check=True)
+        return program
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def serve(build):
+    """Start the runtime for a model; what is started ends with the tests."""
+    started = {}
+
+    def serve(model, mode):
+        key = (repr(model), mode)
+        if key not in started:
+            started[key] = Program(build(model, mode, HERE / "serve_program.c"))
+        return started[key]
+
+    yield serve
+    ends = [program.close() for program in started.values()]
+    assert ends == [(0, "")] * len(ends)
