@@ -71,6 +71,7 @@ static const char *dial(void) {
   const int yes = 1;
   struct addrinfo *found;
   int status = getaddrinfo(api.host, api.port, &hints, &found), why = 0;
+  api.message.at = api.message.bytes.size; /* nothing came over this connection yet */
   if (status) return gai_strerror(status);
   for (struct addrinfo *one = found; one && api.socket < 0; one = one->ai_next) {
     api.socket = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

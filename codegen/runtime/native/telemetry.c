@@ -2,7 +2,8 @@
 #include "telemetry.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,14 +16,13 @@ static const char *const stages[] = {"decode", "run", "encode", "total"};
 
 /* The greatest resident memory. Not getrusage's: that counts what the parent held before exec. */
 static unsigned long long peak_rss_bytes(void) {
-  unsigned long long kilobytes = 0;
-  char line[256];
-  FILE *status = fopen("/proc/self/status", "r");
-  if (!status) return 0;
-  while (fgets(line, sizeof line, status))
-    if (sscanf(line, "VmHWM: %llu", &kilobytes) == 1) break;
-  fclose(status);
-  return kilobytes * 1024;
+  char status[4096];
+  int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+  ssize_t got = read(file, status, sizeof status - 1);
+  if (file >= 0) close(file);
+  status[got > 0 ? got : 0] = 0;
+  const char *line = strstr(status, "VmHWM:");
+  return line ? strtoull(line + 6, NULL, 10) * 1024 : 0;
 }
 
 /* A member of the request's profile, null where there is none. */
