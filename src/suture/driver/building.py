@@ -21,12 +21,15 @@ from suture.codegen.choose.effort import Effort
 from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Identity, Package, Written, assemble, write_package
+from suture.codegen.provenance import attested
+from suture.codegen.recipe import Option
 from suture.codegen.weigh import peak_rss_bytes
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, tolerance
 from suture.driver.measurements import kernel_records
+from suture.driver.recipes import recipe_of
 from suture.errors import BackendError, Location, SutureError
 from suture.passes.base import PassContext
 from suture.passes.manager import PassManager, PassRecord
@@ -59,6 +62,16 @@ class Options:
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+
+    def asked(self, cases: Sequence[Case]) -> dict[str, Option]:
+        """Return what decides a package's bytes, by the command line's names."""
+        return {
+            "backend": self.backend,
+            "passes": self.passes,
+            "size_speed": self.size_speed,
+            "effort": self.effort,
+            "sizes": [dict(case.sizes) for case in cases if case.sizes],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +220,8 @@ def build(
         for attempt in attempts:
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
-        written = write_package(trial.package(chosen, identity), out)
+        recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[chosen])
+        written = write_package(attested(trial.package(chosen, identity), recipe), out)
     say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
     return Built(

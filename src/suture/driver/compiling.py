@@ -17,10 +17,12 @@ import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
 from suture.codegen.package import Identity, check_entry, deployment
+from suture.codegen.recipe import Source
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
 from suture.compiler.inspect import read_ports
 from suture.compiler.link import OUTPUT
+from suture.compiler.manifest import model_digest
 from suture.compiler.model import bind_symbols, free_symbols, load_model, model_bytes
 from suture.compiler.plan.base import INPUT
 from suture.compiler.plan.execute import Executor
@@ -29,6 +31,7 @@ from suture.compiler.task import Limits, Task
 from suture.compiler.verify import Arrays, run_reference, seeded_inputs
 from suture.driver.building import Built, Case, Options, Say, build
 from suture.driver.planning import Planned, plan_task
+from suture.driver.recipes import task_sources
 from suture.errors import Location, ModelError, PackageError, RequestError
 from suture.passes.base import PassContext
 
@@ -75,6 +78,7 @@ def compile_task(
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
     expected = expected_answer(planned)
+    sources = task_sources(task, request, planned)
     seconds = {"plan": time.perf_counter() - began}
     built = []
     for target in task.targets:
@@ -86,6 +90,7 @@ def compile_task(
                 version=plan.digest[:12],
                 plan=(plan.name, plan.digest),
                 entry=planned.entry,
+                sources=sources,
             ),
             target,
             out,
@@ -127,12 +132,13 @@ def compile_model(
     model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+    sources = (Source(kind="model", name=path.name, digest=model_digest(path)),)
     seconds = {"load": time.perf_counter() - began}
     built = [
         build(
             model.clone(),
             cases,
-            Identity(name=name, version=version),
+            Identity(name=name, version=version, sources=sources),
             target,
             out,
             options=options,
