@@ -26,9 +26,10 @@ from suture.errors import Location, PackageError
 FORMAT = 1
 RUNTIME = "suture_runtime"
 HANDLER = f"{RUNTIME}.entry.handler"
+ENTRY = "answer"
+"""Name in ``main.py`` of what Google Cloud Functions calls."""
 ENGINES = {"tvm": "aot.py", "ort": "ort.py"}
 DEFAULT_PYTHON = "python3.13"
-TIMEOUT_S = 30
 
 DATATYPES = {"float16": "FP16", "float32": "FP32", "float64": "FP64", "bool": "BOOL"} | {
     f"{sign}int{bits}": f"{sign}int{bits}".upper()
@@ -160,7 +161,7 @@ def assemble(
         ]
     content: dict[str, Content] = dict(compiled.files)
     content["model.json"] = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-    content |= _runtime_files(compiled.backend, image is not None)
+    content |= _runtime_files(compiled.backend, target, image=image is not None)
     python = DEFAULT_PYTHON
     if image is not None:
         content |= pillow_files()
@@ -204,24 +205,6 @@ def write_package(package: Package, folder: Path) -> Written:
     )
 
 
-def deployment(written: Written) -> str:
-    """Return ``serverless.yml`` for a package that lies beside it."""
-    architectures = {"x86_64": "x86_64", "aarch64": "arm64"}
-    return render(
-        written.target.provider,
-        "serverless.yml",
-        service=f"suture-{written.name}",
-        function=written.name,
-        artifact=written.path.name,
-        runtime=written.python,
-        handler=HANDLER,
-        architecture=architectures[written.target.arch],
-        memory_mb=written.target.memory_mb,
-        timeout_s=TIMEOUT_S,
-        description=f"{written.name}, made by suture with the backend {written.backend}",
-    )
-
-
 def check_entry(entry: Port | None, target: Target) -> None:
     """Raise where a package would need Pillow for another architecture than this machine's.
 
@@ -262,16 +245,23 @@ def _spec(value: ir.Value, kinds: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _runtime_files(backend: str, image: bool) -> dict[str, Content]:
-    """Return the modules of the Python runtime that a package uses."""
+def _runtime_files(backend: str, target: Target, *, image: bool) -> dict[str, Content]:
+    """Return the modules of the Python runtime that a package uses, and its platform's own."""
     unused = {name for key, name in ENGINES.items() if key != backend}
     if not image:
         unused.add("image.py")
+    if target.provider != "gcf":
+        unused.add("google.py")
     folder = resources("suture.codegen.runtime") / "python"
-    return {
+    modules: dict[str, Content] = {
         f"{RUNTIME}/{source.name}": source.read_bytes()
         for source in folder.iterdir()
         if source.name.endswith(".py") and source.name not in unused
+    }
+    own = ("main.py", "requirements.txt") if target.provider == "gcf" else ()
+    return modules | {
+        name: render(target.provider, name, runtime=RUNTIME, entry=ENTRY).encode()
+        for name in own
     }
 
 

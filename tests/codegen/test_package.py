@@ -4,10 +4,8 @@ from dataclasses import replace
 import pytest
 
 from suture.codegen.package import (
-    HANDLER,
     Identity,
     assemble,
-    deployment,
     image_entry,
     write_package,
 )
@@ -83,16 +81,6 @@ def test_over_the_platforms_limits(package, tmp_path):
     with pytest.raises(PackageError, match="unzipped is over"):
         write_package(replace(package, target=small), tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_deployment(package, tmp_path):
-    written = write_package(package, tmp_path)
-    lines = [line.strip() for line in deployment(written).splitlines()]
-    assert f"artifact: {written.path.name}" in lines
-    assert f"handler: {HANDLER}" in lines
-    assert f"memorySize: {package.target.memory_mb}" in lines
-    assert "runtime: python3.13" in lines
-    assert "architecture: x86_64" in lines
 
 
 def test_which_inputs_take_images():

@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from suture.codegen.package import deployment
+from suture.codegen.deployment import deployment
 from suture.compiler.target import lambda_arm64
 from suture.compiler.task import read_task
 from suture.driver.compiling import compile_model, compile_task
@@ -44,7 +44,7 @@ def test_arm64_is_verified_and_not_timed(compile_for_arm64, arm64):
     with ZipFile(built.written.path) as package:
         assert json.loads(package.read("model.json"))["arch"] == "aarch64"
         assert package.read("libmodel.so")[18:20] == b"\xb7\x00"  # EM_AARCH64 (ELF)
-    assert "architecture: arm64" in deployment(built.written)
+    assert "architecture: arm64" in deployment(built.written).text
 
 
 def test_without_an_emulator_the_report_says_so(compile_for_arm64, monkeypatch):

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
-from suture.codegen.package import Identity, check_entry, deployment
+from suture.codegen.deployment import deployment
+from suture.codegen.package import Identity, check_entry
 from suture.codegen.recipe import Source
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
@@ -297,8 +298,9 @@ def _finish(
     """Write the deployment beside the packages and add the times up."""
     for each in built:
         suffix = "" if len(built) == 1 else f"-{each.written.target.name}"
-        with written_beside(out / f"serverless{suffix}.yml") as partial:
-            partial.write_text(deployment(each.written), encoding="utf-8")
+        made = deployment(each.written, suffix)
+        with written_beside(out / made.name) as partial:
+            partial.write_text(made.text, encoding="utf-8")
         for phase, spent in each.seconds.items():
             seconds[phase] = seconds.get(phase, 0.0) + spent
     return Compilation(name=name, planned=planned, built=tuple(built), seconds=seconds)
