@@ -19,6 +19,8 @@ COMMANDS = {
     "plan": ("planning", "plan"),
     "compile": ("building", "compile_"),
     "invoke": ("building", "invoke"),
+    "sign": ("signing", "sign"),
+    "verify": ("signing", "verify"),
     "bench": ("measuring", "bench"),
     "tune": ("tuning", "tune_"),
     "cost": ("tuning", "cost"),
