@@ -22,6 +22,8 @@ from suture.errors import Location, PackageError
 MODEL = "model.json"
 DOCUMENTS = (MODEL, PROVENANCE, SBOM)
 MAX_DOCUMENT_BYTES = 64 * 2**20
+SIGNATURE = ".intoto.jsonl"
+"""How the name of a signature ends."""
 
 BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile),
@@ -78,6 +80,11 @@ class Contents:
         return self.documents[name]
 
 
+def signature_path(package: Path) -> Path:
+    """Return where the signature of a package lies."""
+    return package.with_name(package.name + SIGNATURE)
+
+
 def read_contents(path: Path) -> Contents:
     """Return what is in a package, a zip or an OCI image; nothing is unpacked to disk.
 
@@ -116,19 +123,29 @@ def _read(
     for name, stream in files:
         if name in entries:
             raise PackageError(f"{name} is in it twice", at=at)
-        sha, nbytes, kept = hashlib.sha256(), 0, []
-        while block := stream.read(BLOCK):
-            sha.update(block)
-            nbytes += len(block)
-            if nbytes > (MAX_DOCUMENT_BYTES if name in DOCUMENTS else left):
-                raise PackageError(f"{name} holds more bytes than allowed", at=at)
-            if name in DOCUMENTS:
-                kept.append(block)
-        left -= nbytes
-        entries[name] = Entry(nbytes, sha.hexdigest())
-        if name in DOCUMENTS:
+        kept: list[bytes] | None = [] if name in DOCUMENTS else None
+        with stream:
+            most = left if kept is None else min(left, MAX_DOCUMENT_BYTES)
+            entries[name] = _entry(name, stream, kept, most, at)
+        left -= entries[name].nbytes
+        if kept is not None:
             documents[name] = _object(b"".join(kept), name, at)
     return entries, documents
+
+
+def _entry(
+    name: str, stream: IO[bytes], kept: list[bytes] | None, most: int, at: Location
+) -> Entry:
+    """Read one file to its end, at most so many bytes of it, and keep them where asked to."""
+    sha, nbytes = hashlib.sha256(), 0
+    while block := stream.read(BLOCK):
+        sha.update(block)
+        nbytes += len(block)
+        if nbytes > most:
+            raise PackageError(f"{name} holds more bytes than allowed", at=at)
+        if kept is not None:
+            kept.append(block)
+    return Entry(nbytes, sha.hexdigest())
 
 
 def _object(data: bytes, name: str, at: Location) -> Mapping[str, Any]:

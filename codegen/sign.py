@@ -20,12 +20,11 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from suture.codegen.archive import written_beside
-from suture.codegen.contents import Contents, read_contents
+from suture.codegen.contents import Contents, read_contents, signature_path
 from suture.codegen.provenance import PROVENANCE
 from suture.errors import Location, PackageError, SignatureError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-SUFFIX = ".intoto.jsonl"
 MAX_SIGNATURE_BYTES = 64 * 2**20
 MAKE_KEY = "make one: openssl genpkey -algorithm ed25519 -out key.pem"
 MAKE_PUBLIC = "make it of the private one: openssl pkey -in key.pem -pubout -out key.pub"
@@ -56,11 +55,6 @@ class Verdict:
         """Whether everything is as it was signed."""
         differs = self.changed or self.missing or self.added or self.repacked
         return self.signed and not differs
-
-
-def signature_path(package: Path) -> Path:
-    """Return where the signature of a package lies."""
-    return package.with_name(package.name + SUFFIX)
 
 
 def sign(package: Path, key: Path) -> tuple[Path, str]:

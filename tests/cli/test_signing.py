@@ -7,28 +7,6 @@ import pytest
 from suture.codegen.archive import write_archive
 
 
-@pytest.fixture(scope="module")
-def compiled(cache, net, tmp_path_factory):
-    """A package as the command line writes it."""
-    out = tmp_path_factory.mktemp("signed")
-    subprocess.run(
-        [
-            *(sys.executable, "-c", "from suture.cli import main; main()", "compile"),
-            *(str(net), "-o", str(out), "--backend", "tvm", "--cache", str(cache)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return out / "net-lambda-x86_64.zip"
-
-
-@pytest.fixture
-def package(compiled, tmp_path):
-    copy = tmp_path / compiled.name
-    copy.write_bytes(compiled.read_bytes())
-    return copy
-
-
 @pytest.fixture
 def key(tmp_path):
     """A pair of keys, made as the help says."""

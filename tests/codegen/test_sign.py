@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from suture.codegen.archive import write_archive
-from suture.codegen.contents import read_contents
+from suture.codegen.contents import read_contents, signature_path
 from suture.codegen.package import Package
 from suture.codegen.provenance import attested
 from suture.codegen.recipe import Recipe
-from suture.codegen.sign import sign, signature_path, verify
+from suture.codegen.sign import sign, verify
 from suture.errors import PackageError, SignatureError
 
 ALGORITHMS = {

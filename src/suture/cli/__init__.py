@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("planning", "plan"),
     "compile": ("building", "compile_"),
     "invoke": ("building", "invoke"),
+    "explain": ("explaining", "explain"),
     "sign": ("signing", "sign"),
     "verify": ("signing", "verify"),
     "bench": ("measuring", "bench"),
