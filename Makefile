@@ -13,7 +13,7 @@ setup: $(STAMP) ## create .venv with suture, its peers for tests, and the linter
 $(STAMP): pyproject.toml constraints.txt codegen/decoder.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suture needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws,bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws,bench,sign]'
 	$(BIN)/pip download --quiet --no-deps --requirement codegen/decoder.txt --dest .venv/share/suture
 	touch $@
 

@@ -91,7 +91,7 @@ def extract(path: Path, folder: Path, *, most: int = MAX_UNZIPPED_BYTES) -> None
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             for entry in entries:
-                _check_entry(entry, path)
+                check_entry(entry, path)
             total = sum(entry.file_size for entry in entries)
             if total > most:
                 raise PackageError(f"unpacks to {total} bytes, {most} are allowed", at=at)
@@ -109,7 +109,7 @@ def extract(path: Path, folder: Path, *, most: int = MAX_UNZIPPED_BYTES) -> None
         ) from error
 
 
-def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
+def check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
     """Raise ``PackageError`` where a name leads elsewhere, or the entry is not a file."""
     name = PurePosixPath(entry.filename)
     at = Location(str(path), None, entry.filename)

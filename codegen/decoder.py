@@ -94,6 +94,11 @@ def decoder_source(root: Path | None = None) -> bytes:
         return stream.read()
 
 
+def decoder_pin() -> str:
+    """Return ``name==version`` of the source distribution."""
+    return _pinned()[0]
+
+
 def _pinned() -> tuple[str, str]:
     """Return ``name==version`` and the SHA-256 of its source distribution."""
     match = re.search(

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from suture import __version__
 from suture.codegen.backend.base import Compiled
+from suture.codegen.recipe import Source
 from suture.compiler.component import Port
 from suture.compiler.target import Target
 from suture.errors import Location, PackageError
@@ -37,12 +38,14 @@ class Identity:
         version: Its version, from the content.
         plan: The plan's name and digest, or None for a model without a task.
         entry: The task's input, or None.
+        sources: What it is made from.
     """
 
     name: str
     version: str
     plan: tuple[str, str] | None = None
     entry: Port | None = None
+    sources: tuple[Source, ...] = ()
 
 
 def model_document(

@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from suture.codegen.decoder import image_object
 from suture.codegen.served import served_source
 from suture.codegen.zig import SCRATCH, compile_c, zig_version
 from suture.compiler.target import Target
@@ -27,8 +28,10 @@ KERNELS = ("rt.c", "cpu.c", "pool.c")
 """What runs a plan."""
 ENGINES: Mapping[str, tuple[str, ...]] = {"tvm": ("aot.c", *KERNELS), "ort": ("ort.c",)}
 """Backend → what runs its models in ``bootstrap``."""
-APART = ("runner.c",)
-"""Sources of programs of their own."""
+APART = ("runner.c", "image.c")
+"""Sources that are compiled on their own."""
+NO_DECODER = "image_none.c"
+"""What stands in for ``image.c`` where requests are no images."""
 FLAGS = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all")
 COMPILE = (*FLAGS, "-ffunction-sections", "-fdata-sections", "-g0", "-r")
 LINK = (*FLAGS, "-s", "-Wl,--gc-sections")
@@ -86,16 +89,21 @@ def link_program(
 
     Raises:
         BackendError: The compiler or linker fails; carries what it printed.
+        PackageError: Requests are images, and their decoder is not installed.
     """
     if static:
         target = target.with_own_libc()
     (parts.folder / "served.c").write_text(served_source(document), encoding="utf-8")
     copy_sources(["served.h"], parts.folder)
-    sources = server_sources(document["backend"])
-    runtime = compile_runtime(sources, target, cache=cache)
+    image = document["image"] is not None
+    sources = server_sources(document["backend"], image=image)
+    objects = [compile_runtime(sources, target, cache=cache)]
+    if image:
+        objects.append(image_object(target, cache.resolve()))
     flags = (*LINK, *(["-static"] if static else []))
     name = f"{PROGRAM}-static" if static else PROGRAM
-    return _link([*flags, str(runtime), "served.c"], name, parts, target, cache=cache)
+    arguments = [*flags, *map(str, objects), "served.c"]
+    return _link(arguments, name, parts, target, cache=cache)
 
 
 def compile_runtime(sources: Sequence[str], target: Target, *, cache: Path) -> Path:
@@ -125,10 +133,10 @@ def compile_runtime(sources: Sequence[str], target: Target, *, cache: Path) -> P
     return kept
 
 
-def server_sources(backend: str) -> tuple[str, ...]:
+def server_sources(backend: str, *, image: bool) -> tuple[str, ...]:
     """Return the runtime's sources that a ``bootstrap`` is made of: all but other engines."""
     engines = {name for names in ENGINES.values() for name in names}
-    unused = engines.difference(ENGINES[backend]).union(APART)
+    unused = engines.difference(ENGINES[backend]).union(APART, [NO_DECODER] if image else [])
     return tuple(name for name in _named(".c") if name not in unused)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ from suture.errors import Location, PackageError
 
 RUNTIME = "suture_runtime"
 HANDLER = f"{RUNTIME}.entry.handler"
+ENTRY = "answer"
+"""Name in ``main.py`` of what Google Cloud Functions calls."""
 ENGINES = {"tvm": "aot.py", "ort": "ort.py"}
 DEFAULT_PYTHON = "python3.13"
-OWN_RUNTIME = "provided.al2023"
-"""Lambda's name of no interpreter: it starts ``bootstrap``."""
-TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +100,6 @@ def assemble(
 
     Raises:
         BackendError: The native program cannot be linked.
-        PackageError: Images are to be decoded by Python on another architecture than this
-            machine's.
     """
     document = {**document, "runtime": runtime}
     files: dict[str, Content] = {"model.json": document_bytes(document)}
@@ -129,10 +125,9 @@ def _python_files(
 ) -> tuple[str, dict[str, Content]]:
     """Return the interpreter and the files of the Python runtime, the model among them."""
     image = document["image"] is not None
-    files = {**compiled.files, **_runtime_files(compiled.backend, image)}
+    files = {**compiled.files, **_runtime_files(compiled.backend, target, image=image)}
     if not image:
         return DEFAULT_PYTHON, files
-    check_pillow(target)
     files |= pillow_files()
     files |= bytecode(files)
     return f"python{sys.version_info.major}.{sys.version_info.minor}", files
@@ -168,49 +163,23 @@ def write_package(package: Package, folder: Path) -> Written:
     )
 
 
-def deployment(written: Written) -> str:
-    """Return ``serverless.yml`` for a package that lies beside it."""
-    architectures = {"x86_64": "x86_64", "aarch64": "arm64"}
-    return render(
-        written.target.provider,
-        "serverless.yml",
-        service=f"suture-{written.name}",
-        function=written.name,
-        artifact=written.path.name,
-        runtime=written.python or OWN_RUNTIME,
-        handler=HANDLER if written.python else PROGRAM,
-        architecture=architectures[written.target.arch],
-        memory_mb=written.target.memory_mb,
-        timeout_s=TIMEOUT_S,
-        description=f"{written.name}, made by suture with the backend {written.backend}",
-    )
-
-
-def check_pillow(target: Target) -> None:
-    """Raise where a package would need Pillow for another architecture than this machine's.
-
-    Raises:
-        PackageError: It would.
-    """
-    if not target.runs_here:
-        raise PackageError(
-            f"requests are images, and the Pillow installed here decodes them on "
-            f"{platform.machine()}, not on {target.arch}",
-            at=Location(target.name),
-            hint=f"compile on an {target.arch} machine, or let the task's input be float32",
-        )
-
-
-def _runtime_files(backend: str, image: bool) -> dict[str, Content]:
-    """Return the modules of the Python runtime that a package uses."""
+def _runtime_files(backend: str, target: Target, *, image: bool) -> dict[str, Content]:
+    """Return the modules of the Python runtime that a package uses, and its platform's own."""
     unused = {name for key, name in ENGINES.items() if key != backend}
     if not image:
         unused.add("image.py")
+    if target.provider != "gcf":
+        unused.add("google.py")
     folder = resources("suture.codegen.runtime") / "python"
-    return {
+    modules: dict[str, Content] = {
         f"{RUNTIME}/{source.name}": source.read_bytes()
         for source in folder.iterdir()
         if source.name.endswith(".py") and source.name not in unused
+    }
+    own = ("main.py", "requirements.txt") if target.provider == "gcf" else ()
+    return modules | {
+        name: render(target.provider, name, runtime=RUNTIME, entry=ENTRY).encode()
+        for name in own
     }
 
 

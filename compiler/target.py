@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,7 +13,9 @@ from suture.errors import PluginError
 GROUP = "suture.targets"
 VCPU_MB = 1769
 """Memory that buys one whole processor on Lambda (AWS docs)."""
-Provider = Literal["aws_lambda", "local"]
+GCF_VCPU_MB = 2048
+"""The same on Google Cloud Functions (its docs' table, up to 4 GiB)."""
+Provider = Literal["aws_lambda", "gcf", "local"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +31,13 @@ class Target:
         also: LLVM's names of better processors that the package holds kernels for as well, the
             best first; a program takes the first that its host is, when it starts.
         memory_mb: Memory given to the function, in MiB.
+        vcpu_mb: Memory that buys one whole processor, in MiB.
         zip_limit_bytes: Largest archive the platform takes directly.
         unzipped_limit_bytes: Largest unpacked package.
         usd_per_gb_second: Price of one GiB for one second.
         usd_per_request: Price of one request.
+        billed_ms: Lengths of requests are rounded up to a multiple of this; 0 if to so little
+            that it does not matter.
     """
 
     name: str
@@ -41,15 +47,17 @@ class Target:
     triple: str
     also: tuple[str, ...] = ()
     memory_mb: int = VCPU_MB
+    vcpu_mb: int = VCPU_MB
     zip_limit_bytes: int = 50 * 2**20
     unzipped_limit_bytes: int = 250 * 2**20
     usd_per_gb_second: float = 0.0000166667
     usd_per_request: float = 0.0000002
+    billed_ms: float = 0.0
 
     @property
     def threads(self) -> int:
         """Whole processors the memory size buys."""
-        return max(1, self.memory_mb // VCPU_MB)
+        return max(1, self.memory_mb // self.vcpu_mb)
 
     @property
     def runs_here(self) -> bool:
@@ -58,7 +66,9 @@ class Target:
 
     def usd_per_million(self, latency_ms: float) -> float:
         """Return the price of a million warm requests of that length."""
-        gb_seconds = latency_ms / 1e3 * self.memory_mb / 1024
+        step = self.billed_ms
+        billed_ms = math.ceil(latency_ms / step) * step if step else latency_ms
+        gb_seconds = billed_ms / 1e3 * self.memory_mb / 1024
         return (self.usd_per_request + self.usd_per_gb_second * gb_seconds) * 1e6
 
     def with_memory(self, memory_mb: int) -> Target:
@@ -71,7 +81,7 @@ class Target:
 
     def with_threads(self, threads: int) -> Target:
         """Return this target with the memory that buys so many processors."""
-        return self.with_memory(VCPU_MB * threads)
+        return self.with_memory(self.vcpu_mb * threads)
 
 
 def lambda_x86_64() -> Target:
@@ -99,6 +109,28 @@ def lambda_arm64() -> Target:
         mcpu="neoverse-n1",
         triple="aarch64-linux-gnu.2.34",
         usd_per_gb_second=0.0000133334,
+    )
+
+
+def gcf_x86_64() -> Target:
+    """Google Cloud Functions, second generation, of the Python flavour.
+
+    The price of a processor and its memory in the first tier of regions, put on the memory.
+    Limits are those of the first generation, the second documents none. Google names no
+    baseline of processors: a program for AVX2 says so when it starts without. Python 3.11 to
+    3.13 run on Ubuntu 22.04, whose glibc is younger than 2.34.
+    """
+    return replace(
+        lambda_x86_64(),
+        name="gcf-x86_64",
+        provider="gcf",
+        memory_mb=GCF_VCPU_MB,
+        vcpu_mb=GCF_VCPU_MB,
+        zip_limit_bytes=100 * 2**20,
+        unzipped_limit_bytes=500 * 2**20,
+        usd_per_gb_second=0.000024 / (GCF_VCPU_MB / 1024) + 0.0000025,
+        usd_per_request=0.0000004,
+        billed_ms=100.0,
     )
 
 

@@ -88,3 +88,7 @@ class RequestError(SutureError):
 
 class PluginError(SutureError):
     """Two plug-ins of one name, or one that does not load."""
+
+
+class SignatureError(SutureError):
+    """A key or signature that cannot be read, or not be used."""

@@ -1,4 +1,7 @@
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -37,3 +40,25 @@ def suture(cache, tmp_path, monkeypatch, capsys):
         return Done(end.value.code, printed.out, printed.err)
 
     return suture
+
+
+@pytest.fixture(scope="session")
+def compiled_net(cache, net, tmp_path_factory):
+    """The small network's package with its report, as the command line writes them."""
+    out = tmp_path_factory.mktemp("compiled-net")
+    subprocess.run(
+        [
+            *(sys.executable, "-c", "from suture.cli import main; main()", "compile"),
+            *(str(net), "-o", str(out), "--backend", "tvm", "--cache", str(cache)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return out
+
+
+@pytest.fixture
+def package(compiled_net, tmp_path):
+    """A copy of that package, to be changed; its report lies beside it."""
+    shutil.copytree(compiled_net, tmp_path / "out")
+    return tmp_path / "out" / "net-lambda-x86_64.zip"

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from suture.codegen.document import image_entry
-from suture.codegen.package import HANDLER, deployment, write_package
+from suture.codegen.package import write_package
 from suture.compiler.component import Port
 from suture.errors import PackageError
 
@@ -75,16 +75,6 @@ def test_over_the_platforms_limits(package, tmp_path):
     with pytest.raises(PackageError, match="unzipped is over"):
         write_package(replace(package, target=small), tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_deployment(package, tmp_path):
-    written = write_package(package, tmp_path)
-    lines = [line.strip() for line in deployment(written).splitlines()]
-    assert f"artifact: {written.path.name}" in lines
-    assert f"handler: {HANDLER}" in lines
-    assert f"memorySize: {package.target.memory_mb}" in lines
-    assert "runtime: python3.13" in lines
-    assert "architecture: x86_64" in lines
 
 
 def test_which_inputs_take_images():

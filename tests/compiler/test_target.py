@@ -43,6 +43,17 @@ def test_avx512_is_there_beside_the_baseline():
     assert replace(both, name="lambda-x86_64", also=()) == lambda_x86_64()
 
 
+def test_google_bills_tenths_of_a_second():
+    """One processor and two GiB for a tenth of a second, and the request's fee."""
+    target = find_target("gcf-x86_64")
+    assert (target.provider, target.threads) == ("gcf", 1)
+    tenth = 0.4 + 0.1 * (24 + 2 * 2.5)
+    assert target.usd_per_million(0.3) == pytest.approx(tenth)
+    assert target.usd_per_million(100) == pytest.approx(tenth)
+    assert target.usd_per_million(101) == pytest.approx(2 * tenth - 0.4)
+    assert target.with_threads(2).memory_mb == 4096
+
+
 def test_which_programs_run_here(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert lambda_arm64().runs_here

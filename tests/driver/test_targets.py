@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from suture.codegen.package import deployment
+from suture.codegen.deployment import deployment
 from suture.compiler.target import lambda_arm64
 from suture.compiler.task import read_task
 from suture.driver.compiling import compile_model, compile_task
@@ -43,8 +43,8 @@ def test_arm64_is_verified_and_not_timed(compile_for_arm64, arm64):
     assert "not aarch64" in other.notes[0]
     with ZipFile(built.written.path) as package:
         assert json.loads(package.read("model.json"))["arch"] == "aarch64"
-        assert package.read("libmodel.so")[18:20] == b"\xb7\x00"  # EM_AARCH64 (ELF)
-    assert "architecture: arm64" in deployment(built.written)
+        assert package.read("bootstrap")[18:20] == b"\xb7\x00"  # EM_AARCH64 (ELF)
+    assert "architecture: arm64" in deployment(built.written).text
 
 
 def test_without_an_emulator_the_report_says_so(compile_for_arm64, monkeypatch):
@@ -60,8 +60,9 @@ def test_onnx_runtime_of_another_processor(compile_for_arm64):
         compile_for_arm64(backend="ort")
 
 
-def test_images_need_a_pillow_of_the_processor(digits, records, options, tmp_path):
+def test_images_in_python_need_a_pillow_of_the_processor(digits, records, options, tmp_path):
     task = dataclasses.replace(read_task(digits / "task.toml"), targets=(lambda_arm64(),))
+    options = dataclasses.replace(options, runtime="python")
     with pytest.raises(PackageError, match="not on aarch64") as caught:
         compile_task(
             task, None, tmp_path, options=options, records=records, say=lambda line: None

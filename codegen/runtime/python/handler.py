@@ -24,12 +24,21 @@ class Function:
         self.cold = True
 
     def __call__(self, event, context):
-        """Answer one event, and emit one line about it."""
+        """Answer one event of Lambda's, and emit one line about it."""
+        request_id = getattr(context, "aws_request_id", None)
+        return self._answer(events.form_of(event), events.read_event, (event,), request_id)
+
+    def http(self, method, path, headers, body, request_id=None):
+        """Answer an HTTP request with status, headers and body, and emit one line about it."""
+        request = (method, path, headers, body)
+        return self._answer(events.PLAIN, events.read_http, request, request_id)
+
+    def _answer(self, form, read, arguments, request_id):
+        """Read a call, run the model, and return what to hand back in the call's form."""
         stages, parameters, status = {}, {}, 200
-        is_http = isinstance(event, dict) and "requestContext" in event
         started = time.perf_counter()
         try:
-            call = events.read_event(event)
+            call = read(*arguments)
             if (status_page := self._page(call)) is not None:
                 return status_page
             request = self._request(call)
@@ -39,17 +48,17 @@ class Function:
             tensors = self.engine.run(request.tensors)
             ran = time.perf_counter()
             stages["run"] = (ran - decoded) * 1e6
-            raw = call.http and bool(request.binary)
+            raw = call.body is not None and bool(request.binary)
             document, tail = protocol.response(request, self.model, tensors, raw=raw)
-            result = events.answer(call, document, tail)
+            result = events.answer(call.form, document, tail)
             stages["encode"] = (time.perf_counter() - ran) * 1e6
         except protocol.ProtocolError as error:
             status = error.status
-            result = events.refuse(is_http, str(error), status)
+            result = events.refuse(form, str(error), status)
         except (RuntimeError, ImportError) as error:
             status = 500
-            result = events.refuse(is_http, str(error), status)
-        self._tell(context, stages, parameters, status)
+            result = events.refuse(form, str(error), status)
+        self._tell(request_id, stages, parameters, status)
         return result
 
     def _page(self, call):
@@ -61,21 +70,21 @@ class Function:
                 return None
             raise protocol.ProtocolError(f"{call.path} takes POST", 405)
         if call.path in ("/v2/health/live", "/v2/health/ready", f"{name}/ready"):
-            return events.answer(call, {"ready": True})
+            return events.answer(call.form, {"ready": True})
         if call.path == "/v2":
             return events.answer(
-                call, {"name": "suture", "extensions": ["binary_tensor_data"]}
+                call.form, {"name": "suture", "extensions": ["binary_tensor_data"]}
             )
         if call.path == name:
             keys = ("name", "inputs", "outputs")
             page = {key: self.model[key] for key in keys}
             return events.answer(
-                call, {**page, "versions": [self.model["version"]], "platform": "suture"}
+                call.form, {**page, "versions": [self.model["version"]], "platform": "suture"}
             )
         raise protocol.ProtocolError(f"no route {call.path}", 404)
 
     def _request(self, call):
-        if call.http:
+        if call.body is not None:
             if call.headers.get("content-type", "").startswith("image/"):
                 return self._image(call.body)
             length = call.headers.get("inference-header-content-length")
@@ -103,8 +112,7 @@ class Function:
             parameters = {}
         return protocol.Request({spec["name"]: tensor}, parameters=parameters, outputs=names)
 
-    def _tell(self, context, stages, parameters, status):
-        request_id = getattr(context, "aws_request_id", None)
+    def _tell(self, request_id, stages, parameters, status):
         self.emit(
             telemetry.line(
                 self.model,

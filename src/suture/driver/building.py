@@ -23,12 +23,15 @@ from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.flavour import Runtime, Wanted, choose_runtime
 from suture.codegen.measure import Timings, measure, profile_kernels
 from suture.codegen.package import Package, Written, assemble, write_package
+from suture.codegen.provenance import attested
+from suture.codegen.recipe import Option
 from suture.codegen.weigh import peak_rss_bytes
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, tolerance
 from suture.driver.measurements import kernel_records
+from suture.driver.recipes import recipe_of
 from suture.errors import BackendError, Location, SutureError
 from suture.passes.base import PassContext
 from suture.passes.manager import PassManager, PassRecord
@@ -63,6 +66,17 @@ class Options:
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+
+    def asked(self, cases: Sequence[Case]) -> dict[str, Option]:
+        """Return what decides a package's bytes, by the command line's names."""
+        return {
+            "backend": self.backend,
+            "runtime": self.runtime,
+            "passes": self.passes,
+            "size_speed": self.size_speed,
+            "effort": self.effort,
+            "sizes": [dict(case.sizes) for case in cases if case.sizes],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +228,8 @@ def build(
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
         package, runtime_reason = trial.package(chosen, identity)
-        written = write_package(package, out)
+        recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[chosen])
+        written = write_package(attested(package, recipe), out)
     say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
     return Built(
@@ -406,7 +421,7 @@ class Trial:
             self._target,
             examples={name: array.shape for name, array in self._cases[0].inputs.items()},
         )
-        chosen = choose_runtime(self._options.runtime, document)
+        chosen = choose_runtime(self._options.runtime, document, self._target)
         return document, *chosen
 
     def _assemble(self, name: str, document: Mapping[str, Any], runtime: Runtime) -> Package:

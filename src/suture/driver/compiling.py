@@ -16,13 +16,15 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.codegen.archive import written_beside
+from suture.codegen.deployment import deployment
 from suture.codegen.document import Identity, image_entry
-from suture.codegen.flavour import check_entry
-from suture.codegen.package import check_pillow, deployment
+from suture.codegen.flavour import check_wish
+from suture.codegen.recipe import Source
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
 from suture.compiler.inspect import read_ports
 from suture.compiler.link import OUTPUT
+from suture.compiler.manifest import model_digest
 from suture.compiler.model import bind_symbols, free_symbols, load_model, model_bytes
 from suture.compiler.plan.base import INPUT
 from suture.compiler.plan.execute import Executor
@@ -31,6 +33,7 @@ from suture.compiler.task import Limits, Task
 from suture.compiler.verify import Arrays, run_reference, seeded_inputs
 from suture.driver.building import Built, Case, Options, Say, build
 from suture.driver.planning import Planned, plan_task
+from suture.driver.recipes import task_sources
 from suture.errors import Location, ModelError, PackageError, RequestError
 from suture.passes.base import PassContext
 
@@ -71,13 +74,13 @@ def compile_task(
         SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
     """
     began = time.perf_counter()
-    check_entry(task.input, options.runtime)
-    for target in task.targets if image_entry(task.input) else ():
-        check_pillow(target)
+    for target in task.targets:
+        check_wish(options.runtime, target, image=image_entry(task.input) is not None)
     planned = plan_task(task, request, records=records, say=say)
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
     expected = expected_answer(planned)
+    sources = task_sources(task, request, planned)
     seconds = {"plan": time.perf_counter() - began}
     built = []
     for target in task.targets:
@@ -89,6 +92,7 @@ def compile_task(
                 version=plan.digest[:12],
                 plan=(plan.name, plan.digest),
                 entry=planned.entry,
+                sources=sources,
             ),
             target,
             out,
@@ -127,15 +131,18 @@ def compile_model(
         say: Told of each stage.
     """
     began = time.perf_counter()
+    for target in targets:
+        check_wish(options.runtime, target)
     model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
+    sources = (Source(kind="model", name=path.name, digest=model_digest(path)),)
     seconds = {"load": time.perf_counter() - began}
     built = [
         build(
             model.clone(),
             cases,
-            Identity(name=name, version=version),
+            Identity(name=name, version=version, sources=sources),
             target,
             out,
             options=options,
@@ -294,8 +301,9 @@ def _finish(
     """Write the deployment beside the packages and add the times up."""
     for each in built:
         suffix = "" if len(built) == 1 else f"-{each.written.target.name}"
-        with written_beside(out / f"serverless{suffix}.yml") as partial:
-            partial.write_text(deployment(each.written), encoding="utf-8")
+        made = deployment(each.written, suffix)
+        with written_beside(out / made.name) as partial:
+            partial.write_text(made.text, encoding="utf-8")
         for phase, spent in each.seconds.items():
             seconds[phase] = seconds.get(phase, 0.0) + spent
     return Compilation(name=name, planned=planned, built=tuple(built), seconds=seconds)

@@ -86,7 +86,9 @@ def test_memory_stays_flat(api, function):
     assert max(readings[1:]) <= readings[0] + 2**20
 
 
-@pytest.mark.parametrize("form", ["{}", "http://{}", "http://{}/", "http://{}/a/.rt", "http://{}/a/.rt/"])
+@pytest.mark.parametrize(
+    "form", ["{}", "http://{}", "http://{}/", "http://{}/a/.rt", "http://{}/a/.rt/"]
+)
 def test_forms_of_the_address(listener, start, form):
     start(AWS_LAMBDA_RUNTIME_API=form.format(f"127.0.0.1:{listener.port}"))
     prefix = "/a/.rt" if ".rt" in form else ""
@@ -108,7 +110,9 @@ def test_an_address_of_ipv6(start):
             assert connection.recv(4) == b"GET "
 
 
-@pytest.mark.parametrize("address", ["https://127.0.0.1:1", "http://", "127.0.0.1:1x", "a b", "x" * 300, "[::1"])
+@pytest.mark.parametrize(
+    "address", ["https://127.0.0.1:1", "http://", "127.0.0.1:1x", "a b", "x" * 300, "[::1"]
+)
 def test_what_is_no_address(start, address):
     program = start(AWS_LAMBDA_RUNTIME_API=address)
     assert program.wait() == 1
@@ -131,7 +135,9 @@ def test_an_api_that_only_hangs_up(listener, start):
     for _ in range(3):
         listener.accept().close()
     assert program.wait() == 1
-    assert re.fullmatch(r"suture: the Runtime API at \S+ does not answer: [^\n]+\n", program.errors)
+    assert re.fullmatch(
+        r"suture: the Runtime API at \S+ does not answer: [^\n]+\n", program.errors
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +279,9 @@ def test_a_model_that_cannot_start(listener, start):
     assert json.loads(body)["errorMessage"] == 'the processor lacks "something"'
     peer.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
     assert program.wait() == 1
-    assert program.errors == 'suture: the model cannot start: the processor lacks "something"\n'
+    assert (
+        program.errors == 'suture: the model cannot start: the processor lacks "something"\n'
+    )
 
 
 def test_a_signal_ends_it_at_once_when_idle(function):
