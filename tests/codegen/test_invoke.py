@@ -1,4 +1,4 @@
-"""Packages run as Lambda runs them: Amazon's client under a Runtime API on loopback."""
+"""Packages run as Lambda runs them: by themselves or by Amazon's client, under a Runtime API."""
 
 import base64
 import json
@@ -17,11 +17,26 @@ from suture.errors import InvokeError, PackageError, RequestError
 
 
 @pytest.fixture(scope="module", params=["tvm", "ort"])
-def package(request, conv_model, tvm_backend, pack, target, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
+def compiled(request, conv_model, tvm_backend, target, tmp_path_factory):
     backend = tvm_backend if request.param == "tvm" else OrtBackend()
-    compiled = backend.compile(conv_model.clone(), target, folder / "build")
-    return write_package(pack(compiled, conv_model), folder).path
+    return backend.compile(conv_model.clone(), target, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def packages(compiled, conv_model, pack, tmp_path_factory):
+    """A package of each runtime."""
+    return {
+        runtime: write_package(
+            pack(compiled, conv_model, runtime=runtime), tmp_path_factory.mktemp(runtime)
+        ).path
+        for runtime in ("native", "python")
+    }
+
+
+@pytest.fixture(scope="module")
+def package(packages):
+    """The Python runtime's, which can be broken in more ways."""
+    return packages["python"]
 
 
 def broken(package, tmp_path, **files):
@@ -37,7 +52,9 @@ def broken(package, tmp_path, **files):
     return tmp_path / "broken.zip"
 
 
-def test_answers_match_the_reference(package, conv_model):
+@pytest.mark.parametrize("runtime", ["native", "python"])
+def test_answers_match_the_reference(packages, runtime, conv_model):
+    package = packages[runtime]
     x = np.random.default_rng(3).standard_normal((1, 1, 12, 12)).astype(np.float32)
     entry = {"name": "x", "datatype": "FP32", "shape": [1, 1, 12, 12]}
     event = {"inputs": [{**entry, "data": x.ravel().tolist()}]}
@@ -45,6 +62,7 @@ def test_answers_match_the_reference(package, conv_model):
     expected = run_reference(conv_model, {"x": x})
     for name, array in arrays(result.output).items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-5)
+    assert result.emulator is None
     assert (len(result.ready_ms), len(result.cold_ms), len(result.warm_ms)) == (2, 2, 3)
     assert all(r < c for r, c in zip(result.ready_ms, result.cold_ms, strict=True))
     assert 2**20 < result.max_rss_bytes < 2**30
@@ -58,6 +76,62 @@ def test_a_refused_request_is_an_answer(package):
     assert result.output["status"] == 400
     with pytest.raises(RequestError, match="refuses the request: input 'x' is missing"):
         arrays(result.output)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"outputs": [{"name": "p"}, {"name": "logits", "parameters": {"binary_data": True}}]},
+        {"parameters": {"binary_data_output": True, "profile": {"bucket": "b"}}},
+        {"inputs": []},
+        {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1, 12, 13], "data": []}]},
+        {"outputs": [{"name": "none"}]},
+        {"image": "aGVsbG8=", "inputs": None},
+    ],
+)
+def test_both_runtimes_answer_alike(packages, change):
+    model = read_model(packages["native"])
+    event = {**random_event(model), "id": "7", **change}
+    event = {key: value for key, value in event.items() if value is not None}
+    native, python = (invoke(path, event, warm=0).output for path in packages.values())
+    assert native == python
+
+
+def test_what_models_say_of_themselves(packages):
+    native, python = map(read_model, packages.values())
+    assert {**native, "runtime": "python"} == python
+    assert native["runtime"] == "native"
+
+
+@pytest.mark.emulator
+def test_a_native_package_for_arm64(conv_model, tvm_backend, pack, arm64, packages, tmp_path):
+    """QEMU stands in for the processor; the answer is that of this machine's package."""
+    compiled = tvm_backend.compile(conv_model.clone(), arm64, tmp_path / "build")
+    paths = {
+        runtime: write_package(
+            pack(compiled, conv_model, runtime=runtime, target=arm64), tmp_path / runtime
+        ).path
+        for runtime in ("native", "python")
+    }
+    event = random_event(read_model(paths["native"]))
+    result = invoke(paths["native"], event, warm=1)
+    assert result.emulator is not None
+    assert "qemu-aarch64" in result.emulator
+    expected = arrays(invoke(packages["native"], event, warm=0).output)
+    for name, array in arrays(result.output).items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-5)
+    with pytest.raises(InvokeError, match="it is for aarch64, and this machine is"):
+        invoke(paths["python"], event)
+
+
+def test_a_native_program_that_does_not_start(packages, tmp_path):
+    extract(packages["native"], tmp_path / "in")
+    content = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    content["bootstrap"] = b"#!/bin/sh\necho last words\nexit 3\n"
+    write_archive(tmp_path / "broken.zip", content)
+    with pytest.raises(InvokeError, match=r"stopped; it printed\n  last words"):
+        invoke(tmp_path / "broken.zip", {})
 
 
 def test_nothing_but_the_package_is_on_the_path(package, tmp_path):

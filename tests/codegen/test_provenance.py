@@ -65,6 +65,7 @@ def test_the_statement(package):
     }
     assert definition["internalParameters"] == {
         "backend": "tvm",
+        "runtime": "python",
         "passes": [{"name": "fold-constants", "nodes_before": 9, "nodes_after": 7}],
         "schedules": {"conv_1": "direct-conv{rows=4}"},
     }

@@ -30,13 +30,13 @@ DIGEST = "e" * 64
 
 @pytest.fixture
 def made(target):
-    def made(files, backend="tvm", sources=SOURCES):
+    def made(files, backend="tvm", sources=SOURCES, runtime="python"):
         package = Package(
             name="digits",
             target=target,
             backend=backend,
-            runtime="python",
-            python="python3.13",
+            runtime=runtime,
+            python=None if runtime == "native" else "python3.13",
             files=files,
         )
         recipe = Recipe(version="7", sources=sources)
@@ -99,6 +99,17 @@ def test_onnx_runtime_where_it_ships(made):
     assert "kernels" not in parts
     assert parts["onnxruntime"]["version"] == version("onnxruntime")
     assert parts["onnxruntime"]["components"][0]["hashes"][0]["content"] == DIGEST
+
+
+@pytest.mark.parametrize("image", [None, {"input": "x", "mode": "L"}])
+def test_a_native_program(made, image):
+    document = json.dumps({"image": image}).encode()
+    text = made({"bootstrap": b"program", "model.json": document}, runtime="native")
+    assert_valid(text)
+    parts = by_ref(text)
+    assert parts["kernels"]["name"] == "bootstrap"
+    assert ("wuffs" in parts) == (image is not None)
+    assert image is None or "pywuffs==" in parts["wuffs"]["description"]
 
 
 def test_same_contents_same_bytes(made):

@@ -298,7 +298,7 @@ bool protocol_read_image(struct Text file, struct Asked* asked, struct Refusal* 
     case IMAGE_DONE: break;
     case IMAGE_BROKEN: buffer_print(refuse(refusal, 400), "not a readable image"); return false;
     case IMAGE_TOO_LARGE:
-      buffer_print(refuse(refusal, 413), "the image has more than %d pixels", MOST_PIXELS);
+      buffer_print(refuse(refusal, 413), "the image has more than %d pixels", IMAGE_MOST_PIXELS);
       return false;
     case IMAGE_NO_MEMORY:
       buffer_print(refuse(refusal, 500), "no memory for the image");
