@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from suture.errors import Location, PackageError
 
@@ -18,6 +19,8 @@ BLOCK = 1 << 20
 MAX_UNZIPPED_BYTES = 10 * 2**30
 PROGRAMS = ("bootstrap",)
 Content = bytes | Path
+Form = Literal["zip", "oci"]
+"""A zip, or a container image."""
 
 
 def content_size(content: Content) -> int:
@@ -25,11 +28,23 @@ def content_size(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
+def executable(name: str) -> bool:
+    """Return whether a package's file is a program or a shared library."""
+    return name in PROGRAMS or ".so" in PurePosixPath(name).suffixes
+
+
+def content_digest(content: Content) -> str:
+    """Return the SHA-256 of what goes into an archive, in hexadecimal."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    return file_digest(content)
+
+
 def write_archive(path: Path, files: Mapping[str, Content]) -> str:
     """Write a zip, whole or not at all, and return its SHA-256.
 
-    Names are sorted, dates are the epoch of the format, shared libraries and
-    programs are executable and nothing else is: equal contents give equal bytes.
+    Names are sorted, dates are the epoch of the format, shared libraries and programs are
+    executable and nothing else is: equal contents give equal bytes.
 
     Raises:
         PackageError: The disk is full or the folder cannot be written.
@@ -69,8 +84,7 @@ def _write_entry(out: zipfile.ZipFile, name: str, content: Content) -> None:
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3
-    executable = ".so" in PurePosixPath(name).suffixes or name in PROGRAMS
-    entry.external_attr = (0o100755 if executable else 0o100644) << 16
+    entry.external_attr = (0o100755 if executable(name) else 0o100644) << 16
     if isinstance(content, bytes):
         out.writestr(entry, content, compresslevel=9)
         return

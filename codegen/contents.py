@@ -12,9 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-from suture.codegen.archive import BLOCK, MAX_UNZIPPED_BYTES, check_entry, file_digest
+from suture.codegen.archive import (
+    BLOCK,
+    MAX_UNZIPPED_BYTES,
+    Form,
+    check_entry,
+    file_digest,
+)
 from suture.codegen.provenance import PROVENANCE
 from suture.codegen.sbom import SBOM
 from suture.errors import Location, PackageError
@@ -54,7 +60,7 @@ class Contents:
     """
 
     path: Path
-    form: Literal["zip", "oci"]
+    form: Form
     nbytes: int
     digest: str
     entries: Mapping[str, Entry]

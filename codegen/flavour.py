@@ -63,6 +63,31 @@ def check_wish(wanted: Wanted, target: Target, *, image: bool = False) -> None:
         )
 
 
+def check_image(wanted: Wanted, backend: str, target: Target, *, image: bool = False) -> None:
+    """Raise where it is clear before compiling that no container image can be made.
+
+    Args:
+        wanted: The runtime that was asked for.
+        backend: The backend that was asked for.
+        target: Where it runs.
+        image: Whether requests are images.
+
+    Raises:
+        PackageError: None can.
+    """
+    lacks = native_lacks(target, image=image)
+    if wanted == "python":
+        lacks = "there is no Python in it"
+    if backend == "ort":
+        lacks = "ONNX Runtime needs a C library beside it"
+    if lacks is not None:
+        raise PackageError(
+            f"no container image can be made: {lacks}",
+            at=Location("--package oci"),
+            hint="leave it out, or leave out what it does not go with",
+        )
+
+
 def native_lacks(target: Target, *, image: bool) -> str | None:
     """Return why the native runtime does not serve a target's requests, or None."""
     if target.provider == "gcf":

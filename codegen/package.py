@@ -9,7 +9,7 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from suture.codegen.archive import Content, content_size, write_archive
+from suture.codegen.archive import Content, Form, content_size, write_archive
 from suture.codegen.backend.base import Compiled
 from suture.codegen.document import document_bytes
 from suture.codegen.flavour import Runtime
@@ -39,6 +39,7 @@ class Package:
         python: Lambda's name of the interpreter, for example ``python3.13``; None where the
             runtime is native.
         files: Name inside the package → its content.
+        form: What they are packed as.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Package:
     runtime: Runtime
     python: str | None
     files: Mapping[str, Content]
+    form: Form = "zip"
 
     @property
     def unzipped_bytes(self) -> int:
@@ -68,6 +70,7 @@ class Written:
         digest: Its SHA-256.
         nbytes: Its size.
         unzipped_bytes: Size of what is in it.
+        form: As the package's.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Written:
     digest: str
     nbytes: int
     unzipped_bytes: int
+    form: Form = "zip"
 
 
 def assemble(
@@ -88,6 +92,7 @@ def assemble(
     *,
     runtime: Runtime,
     cache: Path,
+    form: Form = "zip",
 ) -> Package:
     """Return a package: model.json, the model, and what serves it.
 
@@ -97,6 +102,8 @@ def assemble(
         target: Where it runs.
         runtime: What serves it.
         cache: Zig's cache.
+        form: What it is to be packed as. There is no C library in an image but the one that
+            the native program brings.
 
     Raises:
         BackendError: The native program cannot be linked.
@@ -109,7 +116,9 @@ def assemble(
         files |= added
     else:
         files |= {name: path for name, path in compiled.files.items() if name != LIBRARY}
-        files[PROGRAM] = link_program(compiled.parts, document, target, cache=cache)
+        files[PROGRAM] = link_program(
+            compiled.parts, document, target, cache=cache, static=form == "oci"
+        )
     return Package(
         name=document["name"],
         target=target,
@@ -117,6 +126,7 @@ def assemble(
         runtime=runtime,
         python=python,
         files=files,
+        form=form,
     )
 
 

@@ -5,7 +5,6 @@ Sources: in-toto.io/Statement/v1, slsa.dev/spec/v1.0/provenance.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from suture import __version__
-from suture.codegen.archive import Content, file_digest
+from suture.codegen.archive import content_digest
 from suture.codegen.package import Package
 from suture.codegen.recipe import Recipe
 from suture.codegen.sbom import SBOM, sbom
@@ -73,6 +72,7 @@ def provenance(package: Package, recipe: Recipe, digests: Mapping[str, str]) -> 
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
                     **recipe.options,
+                    "package": package.form,
                     "target": package.target.name,
                     "memory_mb": package.target.memory_mb,
                 },
@@ -101,13 +101,6 @@ def tools(package: Package, recipe: Recipe) -> dict[str, str]:
     if any(name.endswith(".pyc") for name in package.files):
         found |= {"python": "{}.{}".format(*sys.version_info), "pillow": version("pillow")}
     return {**found, **recipe.plugins}
-
-
-def content_digest(content: Content) -> str:
-    """Return the SHA-256 of what goes into a package, in hexadecimal."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    return file_digest(content)
 
 
 def _dependency(source: Mapping[str, Any]) -> dict[str, Any]:

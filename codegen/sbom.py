@@ -29,6 +29,7 @@ WHEELS = {"onnxruntime": ("libonnxruntime.",), "pillow": ("PIL/", "pillow.libs/"
 """Distribution → how the names of its files in a package begin."""
 
 LICENCES = {
+    "musl": "MIT",
     "onnxruntime": "MIT",
     "pillow": "MIT-CMU",
     "suture": "Apache-2.0",
@@ -62,6 +63,7 @@ def sbom(package: Package, recipe: Recipe, digests: Mapping[str, str]) -> bytes:
         *_program(package, recipe, digests),
         *_wheels(package, digests),
         *_decoder(package),
+        *_c_library(package),
     ]
     runtime = _suture("suture-runtime", ComponentType.LIBRARY)
     bom.components.update([runtime, *parts, *stitched])
@@ -142,6 +144,18 @@ def _decoder(package: Package) -> Iterator[Component]:
             bom_ref="wuffs",
             description=f"decodes JPEG and PNG, from the sources in {decoder_pin()} of PyPI",
             licenses=[LicenseFactory().make_from_string(LICENCES["wuffs"])],
+        )
+
+
+def _c_library(package: Package) -> Iterator[Component]:
+    """Yield the C library that is linked into the program of an image."""
+    if package.form == "oci":
+        yield Component(
+            type=ComponentType.LIBRARY,
+            name="musl",
+            bom_ref="musl",
+            description=f"the C library, as ziglang {version('ziglang')} of PyPI has it",
+            licenses=[LicenseFactory().make_from_string(LICENCES["musl"])],
         )
 
 

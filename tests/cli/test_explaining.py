@@ -12,12 +12,14 @@ def test_a_model(suture, package):
     found = suture("explain", package, "--json").json
     assert found["bytes"] == package.stat().st_size
     assert (found["name"], found["backend"], found["form"]) == ("net", "tvm", "zip")
+    assert found["runtime"] == "native"
     assert (found["target"], found["plan"]) == ("lambda-x86_64", None)
     assert found["options"]["backend"] == "tvm"
     assert [each["kind"] for each in found["sources"]] == ["model"]
     assert found["sources"][0]["name"] == "net.onnx"
     assert found["passes"][0]["nodes_before"] == 2
-    assert {"kernels", "libmodel.so"} & {each["name"] for each in found["components"]}
+    names = {each["name"] for each in found["components"]}
+    assert names == {"bootstrap", "net.onnx", "suture-runtime"}
     sizes = [each["bytes"] for each in found["files"]]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(sizes) == found["unzipped_bytes"]

@@ -41,12 +41,12 @@ def test_a_changed_file_is_named(suture, package, key):
     suture("sign", package, "--key", key[0])
     with zipfile.ZipFile(package) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
-    write_archive(package, {**files, "libmodel.so": b"evil"})
+    write_archive(package, {**files, "bootstrap": b"evil"})
     told = suture("verify", package, "--key", key[1], code=1).out
     assert "FAILS" in told
-    assert "libmodel.so was changed" in told
+    assert "bootstrap was changed" in told
     assert suture("verify", package, "--key", key[1], "--json", code=1).json["changed"] == [
-        "libmodel.so"
+        "bootstrap"
     ]
 
 

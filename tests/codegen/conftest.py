@@ -24,7 +24,7 @@ def target():
 def pack(target, zig_cache):
     """Make the package of a compiled model; requests have the shapes of the model."""
 
-    def pack(compiled, model, *, runtime="python", target=target, **identity):
+    def pack(compiled, model, *, runtime="python", form="zip", target=target, **identity):
         document = model_document(
             compiled,
             model,
@@ -34,7 +34,9 @@ def pack(target, zig_cache):
                 value.name: tuple(map(int, value.shape)) for value in model.graph.inputs
             },
         )
-        return assemble(compiled, document, target, runtime=runtime, cache=zig_cache)
+        return assemble(
+            compiled, document, target, runtime=runtime, cache=zig_cache, form=form
+        )
 
     return pack
 

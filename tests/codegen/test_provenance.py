@@ -60,6 +60,7 @@ def test_the_statement(package):
     definition = made["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {
         **RECIPE.options,
+        "package": "zip",
         "target": "lambda-x86_64",
         "memory_mb": 1769,
     }

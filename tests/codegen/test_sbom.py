@@ -30,7 +30,7 @@ DIGEST = "e" * 64
 
 @pytest.fixture
 def made(target):
-    def made(files, backend="tvm", sources=SOURCES, runtime="python"):
+    def made(files, backend="tvm", sources=SOURCES, runtime="python", form="zip"):
         package = Package(
             name="digits",
             target=target,
@@ -38,6 +38,7 @@ def made(target):
             runtime=runtime,
             python=None if runtime == "native" else "python3.13",
             files=files,
+            form=form,
         )
         recipe = Recipe(version="7", sources=sources)
         return sbom(package, recipe, dict.fromkeys(files, DIGEST))
@@ -110,6 +111,14 @@ def test_a_native_program(made, image):
     assert parts["kernels"]["name"] == "bootstrap"
     assert ("wuffs" in parts) == (image is not None)
     assert image is None or "pywuffs==" in parts["wuffs"]["description"]
+
+
+def test_the_c_library_of_an_image(made):
+    files = {"bootstrap": b"program", "model.json": b"{}"}
+    image = made(files, runtime="native", form="oci")
+    assert_valid(image)
+    assert version("ziglang") in by_ref(image)["musl"]["description"]
+    assert "musl" not in by_ref(made(files, runtime="native"))
 
 
 def test_same_contents_same_bytes(made):

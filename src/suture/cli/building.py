@@ -23,6 +23,7 @@ from suture.cli.options import (
     unbound,
 )
 from suture.cli.output import Output, speaking
+from suture.codegen.archive import Form
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
 from suture.codegen.flavour import Wanted
@@ -51,6 +52,15 @@ MOST_SHOWN = 20
     help="What serves the model in the package; auto is native where that can be.",
 )
 @click.option(
+    "--package",
+    "forms",
+    type=click.Choice(["zip", "oci"]),
+    multiple=True,
+    default=("zip",),
+    show_default=True,
+    help="A zip, or a container image of the native runtime; may be given twice.",
+)
+@click.option(
     "--backend", type=click.Choice(["auto", "tvm", "ort"]), default="auto", show_default=True
 )
 @click.option(
@@ -68,6 +78,7 @@ def compile_(
     folder: Path,
     targets: tuple[str, ...],
     runtime: Wanted,
+    forms: tuple[Form, ...],
     backend: Which,
     passes: str,
     size_speed: SizeSpeed,
@@ -87,6 +98,7 @@ def compile_(
         runtime=runtime,
         size_speed=size_speed,
         effort=effort,
+        forms=tuple(dict.fromkeys(forms)),
     )
     records = records_of(cache)
     chosen = tuple(map(find_target, targets))
@@ -120,13 +132,14 @@ def compile_(
         if done.planned:
             out.line(f"plan     {done.planned.chosen.estimate.plan.name}")
         for built in done.built:
-            shipped, package = built.shipped, built.written
+            shipped = built.shipped
             out.line(f"backend  {shipped.backend}: {built.reason}")
-            out.line(f"runtime  {package.runtime}: {built.runtime_reason}")
-            out.line(
-                f"package  {built.written.path}  {built.written.nbytes:,} bytes "
-                f"({package.unzipped_bytes:,} unpacked)"
-            )
+            out.line(f"runtime  {built.written.runtime}: {built.runtime_reason}")
+            for package in built.packages:
+                out.line(
+                    f"package  {package.path}  {package.nbytes:,} bytes "
+                    f"({package.unzipped_bytes:,} unpacked)"
+                )
             out.line(f"answers  {_answers(shipped)}")
         out.line(f"report   {pages}")
 

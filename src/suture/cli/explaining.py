@@ -52,6 +52,8 @@ def _head(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backend", found["backend"] + (f": {measured['reason']}" if measured else "")
     if measured and measured["latency_ms"] is not None:
         yield "", f"{measured['latency_ms']:.3f} ms where it was built"
+    if found["runtime"]:
+        yield "runtime", found["runtime"]
 
 
 def _making(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx_ir as ir
 
+from suture.codegen.archive import Form
 from suture.codegen.backend.base import Backend, Compiled, Kernel, Run
 from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
@@ -22,6 +23,7 @@ from suture.codegen.document import Identity, model_document
 from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.flavour import Runtime, Wanted, choose_runtime
 from suture.codegen.measure import Timings, measure, profile_kernels
+from suture.codegen.oci import write_image
 from suture.codegen.package import Package, Written, assemble, write_package
 from suture.codegen.provenance import attested
 from suture.codegen.recipe import Option
@@ -57,6 +59,7 @@ class Options:
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
         effort: How much time goes into choosing schedules.
+        forms: What is made for each target. An image holds what TVM compiles.
     """
 
     cache: Path
@@ -66,6 +69,12 @@ class Options:
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+    forms: tuple[Form, ...] = ("zip",)
+
+    @property
+    def wanted(self) -> Which:
+        """The backend that must ship."""
+        return "tvm" if set(self.forms) == {"oci"} else self.backend
 
     def asked(self, cases: Sequence[Case]) -> dict[str, Option]:
         """Return what decides a package's bytes, by the command line's names."""
@@ -132,10 +141,10 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A package, and how it came about.
+    """The packages of one target, and how they came about.
 
     Attributes:
-        written: The package.
+        packages: Those that were asked for.
         attempts: What each backend made of the model.
         reason: Why this backend ships.
         runtime_reason: Why this runtime ships.
@@ -144,13 +153,18 @@ class Built:
         seconds: Time by phase.
     """
 
-    written: Written
+    packages: tuple[Written, ...]
     attempts: tuple[Attempt, ...]
     reason: str
     runtime_reason: str
     passes: tuple[PassRecord, ...]
     worst_pass_error: float
     seconds: Mapping[str, float]
+
+    @property
+    def written(self) -> Written:
+        """The package that was asked for first."""
+        return self.packages[0]
 
     @property
     def shipped(self) -> Attempt:
@@ -205,7 +219,7 @@ def build(
         trial.compile(say)
         compiled_at = time.perf_counter()
         timings = [measure(trial.runs, case.inputs, rounds=options.rounds) for case in cases]
-        chosen, reason = decide(timings, trial.failures, options.backend, target)
+        chosen, reason = decide(timings, trial.failures, options.wanted, target)
         say(f"backend: {chosen}, {reason}")
         attempts = tuple(
             replace(trial.attempt(name, timings), peak_rss_bytes=trial.weigh(name, identity))
@@ -227,13 +241,18 @@ def build(
         for attempt in attempts:
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
-        package, runtime_reason = trial.package(chosen, identity)
-        recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[chosen])
-        written = write_package(attested(package, recipe), out)
-    say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
+        packages, runtime_reason = [], ""
+        for form in options.forms:
+            backend = "tvm" if form == "oci" else chosen
+            package, why = trial.package(backend, identity, form)
+            recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[backend])
+            packages.append(write(attested(package, recipe), identity, out))
+            runtime_reason = runtime_reason or why
+    for written in packages:
+        say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
     return Built(
-        written=written,
+        packages=tuple(packages),
         attempts=attempts,
         reason=reason,
         runtime_reason=runtime_reason,
@@ -246,6 +265,13 @@ def build(
             "package": done - measured_at,
         },
     )
+
+
+def write(package: Package, identity: Identity, out: Path) -> Written:
+    """Write a package in its form."""
+    if package.form == "oci":
+        return write_image(package, identity.version, out)
+    return write_package(package, out)
 
 
 def decide(
@@ -325,7 +351,7 @@ class Trial:
         for backend in backends(
             options.cache, size_speed=options.size_speed, effort=options.effort
         ):
-            if options.backend in ("auto", backend.name):
+            if options.wanted in ("auto", backend.name):
                 self._compile(backend)
                 state = "does not hold the model" if backend.name in self.failures else "done"
                 say(f"compile with {backend.name}: {state}")
@@ -396,10 +422,18 @@ class Trial:
                 seconds[phase] = seconds.get(phase, 0.0) + spent
         return {**seconds, "check": whole - sum(seconds.values())}
 
-    def package(self, name: str, identity: Identity) -> tuple[Package, str]:
-        """Return the package of a backend that holds the model, and why its runtime."""
-        document, runtime, reason = self._flavour(name, identity)
-        return self._assemble(name, document, runtime), reason
+    def package(self, name: str, identity: Identity, form: Form) -> tuple[Package, str]:
+        """Return the package of a backend, and why its runtime.
+
+        Raises:
+            BackendError: The backend does not hold the model.
+        """
+        if name not in self.compiled:
+            raise self.failures[name]
+        document = self._document(name, identity)
+        wanted = "native" if form == "oci" else self._options.runtime
+        runtime, reason = choose_runtime(wanted, document, self._target)
+        return self._assemble(name, document, runtime, form), reason
 
     def weigh(self, name: str, identity: Identity) -> int | None:
         """Return the peak memory of a backend's package, or None where it does not run here.
@@ -408,29 +442,31 @@ class Trial:
         """
         if name not in self.runs:
             return None
-        document, runtime, _ = self._flavour(name, identity)
-        package = self._assemble(name, {**document, "image": None}, runtime)
+        document = self._document(name, identity)
+        runtime, _ = choose_runtime(self._options.runtime, document, self._target)
+        package = self._assemble(name, {**document, "image": None}, runtime, "zip")
         return peak_rss_bytes(package, self._cases[0].inputs)
 
-    def _flavour(self, name: str, identity: Identity) -> tuple[dict[str, Any], Runtime, str]:
-        """Return a package's model.json, its runtime, and why it is that one."""
-        document = model_document(
+    def _document(self, name: str, identity: Identity) -> dict[str, Any]:
+        """Return a package's model.json."""
+        return model_document(
             self.compiled[name],
             self._model,
             identity,
             self._target,
             examples={name: array.shape for name, array in self._cases[0].inputs.items()},
         )
-        chosen = choose_runtime(self._options.runtime, document, self._target)
-        return document, *chosen
 
-    def _assemble(self, name: str, document: Mapping[str, Any], runtime: Runtime) -> Package:
+    def _assemble(
+        self, name: str, document: Mapping[str, Any], runtime: Runtime, form: Form
+    ) -> Package:
         return assemble(
             self.compiled[name],
             document,
             self._target,
             runtime=runtime,
             cache=zig_cache(self._options.cache),
+            form=form,
         )
 
     def attempt(self, name: str, timings: Sequence[Timings]) -> Attempt:

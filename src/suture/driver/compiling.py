@@ -18,7 +18,7 @@ import onnx_ir as ir
 from suture.codegen.archive import written_beside
 from suture.codegen.deployment import deployment
 from suture.codegen.document import Identity, image_entry
-from suture.codegen.flavour import check_wish
+from suture.codegen.flavour import check_image, check_wish
 from suture.codegen.recipe import Source
 from suture.compiler.component import Port
 from suture.compiler.cost.records import Records
@@ -74,8 +74,7 @@ def compile_task(
         SutureError: Something on the way does not work; see ``plan_task`` and ``build``.
     """
     began = time.perf_counter()
-    for target in task.targets:
-        check_wish(options.runtime, target, image=image_entry(task.input) is not None)
+    check_wishes(options, task.targets, image=image_entry(task.input) is not None)
     planned = plan_task(task, request, records=records, say=say)
     plan = planned.chosen.estimate.plan
     say(f"plan: {plan.name}")
@@ -131,8 +130,7 @@ def compile_model(
         say: Told of each stage.
     """
     began = time.perf_counter()
-    for target in targets:
-        check_wish(options.runtime, target)
+    check_wishes(options, targets)
     model, cases = read_cases(path, bind=bind, inputs=inputs)
     version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
@@ -153,6 +151,15 @@ def compile_model(
         for target in targets
     ]
     return _finish(name, None, built, seconds, out)
+
+
+def check_wishes(options: Options, targets: Sequence[Target], *, image: bool = False) -> None:
+    """Raise ``PackageError`` where a package that is asked for cannot be made."""
+    for target in targets:
+        if "zip" in options.forms:
+            check_wish(options.runtime, target, image=image)
+        if "oci" in options.forms:
+            check_image(options.runtime, options.backend, target, image=image)
 
 
 def expected_answer(planned: Planned) -> Arrays:
@@ -202,15 +209,18 @@ def open_model(
 
 def check_limits(built: Built, limits: Limits, task: str) -> None:
     """Raise ``PackageError`` where a package is larger than the task allows."""
-    size = built.written.nbytes / 2**20
-    if limits.package_mb is not None and size > limits.package_mb:
-        built.written.path.unlink()
-        raise PackageError(
-            f"package_mb = {limits.package_mb:g} is missed: the package of the backend "
-            f"{built.written.backend} has {size:.1f} MB",
-            at=Location(task, "limits.package_mb"),
-            hint="relax package_mb, or force the smaller backend with --backend tvm",
-        )
+    most = limits.package_mb
+    for written in built.packages:
+        size = written.nbytes / 2**20
+        if most is not None and size > most:
+            for each in built.packages:
+                each.path.unlink()
+            raise PackageError(
+                f"package_mb = {most:g} is missed: {written.path.name} of the backend "
+                f"{written.backend} has {size:.1f} MB",
+                at=Location(task, "limits.package_mb"),
+                hint="relax package_mb, or force the smaller backend with --backend tvm",
+            )
 
 
 def read_inputs(path: Path, model: ir.Model) -> dict[str, npt.NDArray[Any]]:
@@ -301,9 +311,11 @@ def _finish(
     """Write the deployment beside the packages and add the times up."""
     for each in built:
         suffix = "" if len(built) == 1 else f"-{each.written.target.name}"
-        made = deployment(each.written, suffix)
-        with written_beside(out / made.name) as partial:
-            partial.write_text(made.text, encoding="utf-8")
+        for written in each.packages:
+            if written.form == "zip":
+                made = deployment(written, suffix)
+                with written_beside(out / made.name) as partial:
+                    partial.write_text(made.text, encoding="utf-8")
         for phase, spent in each.seconds.items():
             seconds[phase] = seconds.get(phase, 0.0) + spent
     return Compilation(name=name, planned=planned, built=tuple(built), seconds=seconds)

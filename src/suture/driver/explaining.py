@@ -34,6 +34,7 @@ def explain(path: Path) -> dict[str, Any]:
             "unzipped_bytes": contents.unzipped_bytes,
             "digest": contents.digest,
             **{key: model[key] for key in ("name", "version", "suture", "backend")},
+            "runtime": model.get("runtime"),
             **{key: model[key] for key in ("arch", "threads", "inputs", "outputs", "plan")},
             "files": _files(contents),
             **_making(contents.documents.get(PROVENANCE)),

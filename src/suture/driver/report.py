@@ -12,6 +12,7 @@ from suture import __version__
 from suture.codegen.archive import written_beside
 from suture.codegen.backend.base import Kernel
 from suture.codegen.choose.base import By, Choice, Trial
+from suture.codegen.package import Written
 from suture.codegen.render import render
 from suture.compiler.plan.choose import Weighed
 from suture.driver.building import Attempt, Built
@@ -58,7 +59,11 @@ def compile_document(done: Compilation) -> dict[str, Any]:
     return {
         "name": done.name,
         "suture": __version__,
-        "packages": [_package_entry(built) for built in done.built],
+        "packages": [
+            _package_entry(built, written)
+            for built in done.built
+            for written in built.packages
+        ],
         "passes": [_pass_entry(record) for record in first.passes],
         "latency_ms": first.shipped.median_ms,
         "max_abs_err": first.shipped.max_abs_err,
@@ -114,18 +119,18 @@ def pass_bars(records: Sequence[PassRecord]) -> list[dict[str, float]]:
     ]
 
 
-def _package_entry(built: Built) -> dict[str, Any]:
-    package = built.written
+def _package_entry(built: Built, package: Written) -> dict[str, Any]:
     return {
-        "path": str(built.written.path),
+        "path": str(package.path),
+        "package": package.form,
         "target": package.target.name,
         "runtime": package.runtime,
         "runtime_reason": built.runtime_reason,
         "python": package.python,
         "backend": package.backend,
-        "bytes": built.written.nbytes,
+        "bytes": package.nbytes,
         "unzipped_bytes": package.unzipped_bytes,
-        "digest": built.written.digest,
+        "digest": package.digest,
     }
 
 
