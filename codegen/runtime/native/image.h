@@ -13,7 +13,7 @@ enum ImageOutcome { IMAGE_DONE, IMAGE_BROKEN, IMAGE_TOO_LARGE, IMAGE_NO_MEMORY }
 /* Decodes a file to packed rows of 8 bits a channel, in a buffer that it clears: 1 channel of
  * gray or 3 of RGB, whatever the file has. IMAGE_TOO_LARGE beyond MOST_PIXELS, before memory is
  * taken for them. */
-enum ImageOutcome image_decode(struct Text file, int channels, struct Buffer* pixels,
-                               int64_t* height, int64_t* width);
+enum ImageOutcome image_decode(struct Text file, int channels, struct Buffer *pixels,
+                               int64_t *height, int64_t *width);
 
 #endif
