@@ -12,6 +12,12 @@ from suture.errors import BackendError
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fuzz-seconds", type=int, default=60, help="how long each target of tests/fuzz runs"
+    )
+
+
 @pytest.fixture(scope="session")
 def digits():
     """The folder of the example that ships with the project."""

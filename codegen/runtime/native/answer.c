@@ -4,16 +4,16 @@
 #include "numbers.h"
 #include "protocol.h"
 
-static void write_output(int output, const struct Tensor* tensor, struct Buffer* json) {
-  const struct Port* port = &served.outputs[output];
+static void write_output(int output, const struct Tensor *tensor, struct Buffer *json) {
+  const struct Port *port = &served.outputs[output];
   buffer_print(json, "{\"name\": ");
   buffer_quote(json, text_of(port->name));
   buffer_print(json, ", \"datatype\": \"%s\", \"shape\": ", datatype_name(port->datatype));
   shape_print(json, tensor->shape, tensor->rank);
 }
 
-void protocol_write(const struct Asked* asked, const struct Tensor* outputs, bool raw,
-                    struct Buffer* json, struct Buffer* binary) {
+void protocol_write(const struct Asked *asked, const struct Tensor *outputs, bool raw,
+                    struct Buffer *json, struct Buffer *binary) {
   buffer_print(json, "{\"model_name\": ");
   buffer_quote(json, text_of(served.name));
   buffer_print(json, ", \"model_version\": ");
@@ -25,7 +25,7 @@ void protocol_write(const struct Asked* asked, const struct Tensor* outputs, boo
   buffer_print(json, ", \"outputs\": [");
   for (int i = 0; i < asked->num_outputs; ++i) {
     int output = asked->outputs[i];
-    const struct Tensor* tensor = &outputs[output];
+    const struct Tensor *tensor = &outputs[output];
     if (i) buffer_print(json, ", ");
     write_output(output, tensor, json);
     if (asked->binary[output] && raw) {
@@ -44,13 +44,13 @@ void protocol_write(const struct Asked* asked, const struct Tensor* outputs, boo
   buffer_print(json, "]}");
 }
 
-static void write_sizes(struct Buffer* message, int input, const int64_t* shape) {
+static void write_sizes(struct Buffer *message, int input, const int64_t *shape) {
   buffer_print(message, input ? ", %s " : "%s ", served.inputs[input].name);
   shape_print(message, shape, served.inputs[input].rank);
 }
 
-void protocol_refuse_shapes(const struct Asked* asked, struct Refusal* refusal) {
-  struct Buffer* message = refuse(refusal, 400);
+void protocol_refuse_shapes(const struct Asked *asked, struct Refusal *refusal) {
+  struct Buffer *message = refuse(refusal, 400);
   buffer_print(message, "there is no program for ");
   for (int i = 0; i < served.num_inputs; ++i) write_sizes(message, i, asked->inputs[i].shape);
   for (int program = 0; program < served.num_programs; ++program) {

@@ -11,12 +11,12 @@ enum { ALIGNMENT = 64 };
 
 /* Memory that grows to the largest tensor that was in it. */
 struct Place {
-  void* start;
+  void *start;
   size_t bytes;
 };
 
 static struct Place inputs[MOST_PORTS], outputs[MOST_PORTS];
-static const char* error = "";
+static const char *error = "";
 
 int engine_start(void) {
   cpu_set_t processors;
@@ -26,7 +26,7 @@ int engine_start(void) {
   return 0;
 }
 
-static void* provide(struct Place* place, size_t bytes) {
+static void *provide(struct Place *place, size_t bytes) {
   if (place->start && place->bytes >= bytes) return place->start;
   free(place->start);
   *place = (struct Place){NULL, 0};
@@ -35,9 +35,9 @@ static void* provide(struct Place* place, size_t bytes) {
   return place->start;
 }
 
-void* engine_input(int input, size_t bytes) { return provide(&inputs[input], bytes); }
+void *engine_input(int input, size_t bytes) { return provide(&inputs[input], bytes); }
 
-static int equal(const int64_t* const* shapes, const struct Tensor* tensors) {
+static int equal(const int64_t *const *shapes, const struct Tensor *tensors) {
   for (int i = 0; i < served.num_inputs; ++i)
     if (memcmp(shapes[i], tensors[i].shape, (size_t)tensors[i].rank * sizeof(int64_t))) return 0;
   return 1;
@@ -45,16 +45,16 @@ static int equal(const int64_t* const* shapes, const struct Tensor* tensors) {
 
 /* The number of the program for some shapes, -1 where there is none. A model of one program may
  * leave its shapes to the ports. */
-static int find_program(const struct Tensor* tensors) {
+static int find_program(const struct Tensor *tensors) {
   for (int i = 0; i < served.num_programs; ++i)
     if (equal(served.programs[i].inputs, tensors)) return i;
   return served.num_programs ? -1 : 0;
 }
 
 /* Gives an output its shape and its memory. */
-static int prepare(int output, int program, struct Tensor* tensor) {
-  const struct Port* port = &served.outputs[output];
-  const int64_t* shape =
+static int prepare(int output, int program, struct Tensor *tensor) {
+  const struct Port *port = &served.outputs[output];
+  const int64_t *shape =
       served.num_programs ? served.programs[program].outputs[output] : port->shape;
   tensor->rank = port->rank;
   tensor->bytes = model_out_bytes(output);
@@ -62,7 +62,7 @@ static int prepare(int output, int program, struct Tensor* tensor) {
   return !!(tensor->data = provide(&outputs[output], tensor->bytes));
 }
 
-enum Outcome engine_run(const struct Tensor* tensors, struct Tensor* results) {
+enum Outcome engine_run(const struct Tensor *tensors, struct Tensor *results) {
   void *from[MOST_PORTS], *to[MOST_PORTS];
   int program = find_program(tensors);
   error = "";
@@ -79,4 +79,4 @@ enum Outcome engine_run(const struct Tensor* tensors, struct Tensor* results) {
   return model_run(from, to) ? FAILED : DONE;
 }
 
-const char* engine_error(void) { return *error ? error : model_error(); }
+const char *engine_error(void) { return *error ? error : model_error(); }

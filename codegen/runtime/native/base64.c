@@ -25,13 +25,13 @@ ptrdiff_t base64_size(struct Text text) {
 }
 
 /* Decodes four characters; the result has WRONG bits at the top where one is none. */
-static uint32_t four(const unsigned char* c) {
+static uint32_t four(const unsigned char *c) {
   uint32_t a = meanings[c[0]], b = meanings[c[1]], d = meanings[c[2]], e = meanings[c[3]];
   return ((a | b | d | e) & WRONG) << 24 | a << 18 | b << 12 | d << 6 | e;
 }
 
-bool base64_decode(struct Text text, void* place) {
-  const unsigned char* at = (const unsigned char*)text.start;
+bool base64_decode(struct Text text, void *place) {
+  const unsigned char *at = (const unsigned char *)text.start;
   unsigned char *to = place, last[4] = {'A', 'A', 'A', 'A'};
   size_t pad = padding(text), groups = text.size / 4;
   uint32_t wrong = 0;
@@ -52,10 +52,10 @@ bool base64_decode(struct Text text, void* place) {
   return !(wrong >> 31);
 }
 
-void base64_encode(struct Buffer* buffer, const void* bytes, size_t size) {
-  const unsigned char* at = bytes;
+void base64_encode(struct Buffer *buffer, const void *bytes, size_t size) {
+  const unsigned char *at = bytes;
   size_t characters = (size + 2) / 3 * 4;
-  char* to = buffer_reserve(buffer, characters);
+  char *to = buffer_reserve(buffer, characters);
   if (!to) return;
   for (; size >= 3; size -= 3, at += 3, to += 4) {
     uint32_t bits = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];

@@ -8,12 +8,12 @@
 
 enum { CONTEXT, HEADERS, BODY, PATH, ENCODED, DOCUMENT, IMAGE, EVENT_MEMBERS };
 
-static const char* const event_names[] = {"requestContext",  "headers", "body",  "rawPath",
+static const char *const event_names[] = {"requestContext",  "headers", "body",  "rawPath",
                                           "isBase64Encoded", "inputs",  "image", NULL};
 
 /* Reads the members of an event up to one that only a document has; false where it is one. */
-static bool is_http(struct Text event, struct Text* values, struct Text* http) {
-  static const char* const names[] = {"http", NULL};
+static bool is_http(struct Text event, struct Text *values, struct Text *http) {
+  static const char *const names[] = {"http", NULL};
   struct Json json = json_reader(event);
   unsigned seen = 0;
   if (!json_open(&json, '{')) return false;
@@ -24,11 +24,11 @@ static bool is_http(struct Text event, struct Text* values, struct Text* http) {
   return json_done(&json) && json_members(values[CONTEXT], names, http) && http->start;
 }
 
-static bool is_header(struct Text key, const char* name) {
+static bool is_header(struct Text key, const char *name) {
   return key.size == strlen(name) && !strncasecmp(key.start, name, key.size);
 }
 
-static bool read_headers(struct Text value, struct Request* request) {
+static bool read_headers(struct Text value, struct Request *request) {
   struct Json json = json_reader(value);
   if (!value.start || *value.start == 'n') return true;
   if (!json_open(&json, '{')) return false;
@@ -42,8 +42,8 @@ static bool read_headers(struct Text value, struct Request* request) {
 }
 
 /* Turns an event of HTTP into its request; returns what is wrong with it, or NULL. */
-static const char* read_http(struct Text http, const struct Text* values, struct Request* request) {
-  static const char* const names[] = {"method", NULL};
+static const char *read_http(struct Text http, const struct Text *values, struct Request *request) {
+  static const char *const names[] = {"method", NULL};
   struct Text method, body = values[BODY], path = json_inside(values[PATH]);
   if (!json_members(http, names, &method))
     return "requestContext.http of the event is not an object";
@@ -54,7 +54,7 @@ static const char* read_http(struct Text http, const struct Text* values, struct
   body = json_inside(body);
   if (!body.start) return "body of the event is not a string";
   body = json_decode(body);
-  request->body = (char*)body.start;
+  request->body = (char *)body.start;
   request->size = body.size;
   if (!values[ENCODED].start || *values[ENCODED].start != 't') return NULL;
   ptrdiff_t size = base64_size(body);
@@ -63,7 +63,7 @@ static const char* read_http(struct Text http, const struct Text* values, struct
   return NULL;
 }
 
-static void write_http(struct Reply* reply, struct Buffer* answer) {
+static void write_http(struct Reply *reply, struct Buffer *answer) {
   const size_t head = reply->json.size;
   buffer_print(answer, "{\"statusCode\": %d, \"headers\": {\"content-type\": ", reply->status);
   if (!reply->binary.size) {
@@ -81,12 +81,12 @@ static void write_http(struct Reply* reply, struct Buffer* answer) {
   buffer_print(answer, "}");
 }
 
-void serve_event(char* event, size_t size, struct Buffer* answer, struct Trace* trace) {
+void serve_event(char *event, size_t size, struct Buffer *answer, struct Trace *trace) {
   static struct Reply reply;
   struct Request request = {
       .method = text_of("POST"), .path = text_of("/"), .body = event, .size = size, .direct = true};
   struct Text values[EVENT_MEMBERS] = {{NULL, 0}}, http;
-  const char* wrong = NULL;
+  const char *wrong = NULL;
   buffer_clear(answer);
   if (is_http((struct Text){event, size}, values, &http)) {
     request.direct = false;

@@ -7,28 +7,29 @@
 #include "numbers.h"
 
 struct Json json_reader(struct Text text) {
+  if (!text.start) text = text_of("");
   return (struct Json){.at = text.start, .end = text.start + text.size};
 }
 
-static bool fail(struct Json* json, const char* error) {
+static bool fail(struct Json *json, const char *error) {
   if (!json->error) json->error = error;
   return false;
 }
 
-char json_peek(struct Json* json) {
-  const char* at = json->at;
+char json_peek(struct Json *json) {
+  const char *at = json->at;
   while (at < json->end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) ++at;
   json->at = at;
   return json->error || at == json->end ? 0 : *at;
 }
 
-static bool take(struct Json* json, char c) {
+static bool take(struct Json *json, char c) {
   if (json_peek(json) != c) return false;
   ++json->at;
   return true;
 }
 
-bool json_open(struct Json* json, char bracket) {
+bool json_open(struct Json *json, char bracket) {
   if (json_peek(json) != bracket) return false;
   if (json->depth == JSON_MOST_DEPTH) return fail(json, "it is nested too deep");
   ++json->at;
@@ -37,7 +38,7 @@ bool json_open(struct Json* json, char bracket) {
 }
 
 /* Goes on within an object or array, up to its next member or behind its end. */
-static bool more(struct Json* json, char end) {
+static bool more(struct Json *json, char end) {
   bool fresh = json->fresh;
   json->fresh = false;
   if (take(json, end)) {
@@ -48,16 +49,16 @@ static bool more(struct Json* json, char end) {
   return !json->error;
 }
 
-bool json_item(struct Json* json) { return more(json, ']'); }
+bool json_item(struct Json *json) { return more(json, ']'); }
 
-bool json_key(struct Json* json, struct Text* key) {
+bool json_key(struct Json *json, struct Text *key) {
   if (!more(json, '}')) return false;
   if (!json_string(json, key)) return fail(json, "a key is missing");
   return take(json, ':') || fail(json, "a colon is missing");
 }
 
 /* Steps over characters that a string may hold as they are, ASCII only. */
-static const char* step_over_plain(const char* at, const char* end) {
+static const char *step_over_plain(const char *at, const char *end) {
   const uint64_t ones = 0x0101010101010101u, tops = 0x80 * ones;
   for (uint64_t word; end - at >= 8; at += 8) {
     memcpy(&word, at, sizeof word);
@@ -75,7 +76,7 @@ static int hex(char c) {
 }
 
 /* Bytes of the escape at a place, 0 where it is none. */
-static size_t escape_size(const char* at, const char* end) {
+static size_t escape_size(const char *at, const char *end) {
   if (end - at < 2 || !at[1] || !strchr("\"\\/bfnrtu", at[1])) return 0;
   if (at[1] != 'u') return 2;
   if (end - at < 6) return 0;
@@ -84,7 +85,7 @@ static size_t escape_size(const char* at, const char* end) {
   return 6;
 }
 
-bool json_string(struct Json* json, struct Text* string) {
+bool json_string(struct Json *json, struct Text *string) {
   if (json_peek(json) != '"') return false;
   const char *start = ++json->at, *at = start;
   while ((at = step_over_plain(at, json->end)) < json->end && *at != '"') {
@@ -98,27 +99,27 @@ bool json_string(struct Json* json, struct Text* string) {
   return take(json, '"') || fail(json, "a string has no end");
 }
 
-static bool literal(struct Json* json, const char* word) {
+static bool literal(struct Json *json, const char *word) {
   size_t size = strlen(word);
   if ((size_t)(json->end - json->at) < size || memcmp(json->at, word, size)) return false;
   json->at += size;
   return true;
 }
 
-static bool scalar(struct Json* json) {
+static bool scalar(struct Json *json) {
   struct Number number;
   struct Text string;
   if (json_string(json, &string)) return true;
-  const char* behind = number_read(json->at, json->end, &number);
+  const char *behind = number_read(json->at, json->end, &number);
   if (behind) json->at = behind;
   return behind || literal(json, "true") || literal(json, "false") || literal(json, "null") ||
          fail(json, json->at < json->end ? "a value is none" : "it ends too early");
 }
 
-struct Text json_skip(struct Json* json) {
+struct Text json_skip(struct Json *json) {
   struct Text key;
   json_peek(json);
-  const char* start = json->at;
+  const char *start = json->at;
   if (json_open(json, '{'))
     while (json_key(json, &key)) json_skip(json);
   else if (json_open(json, '['))
@@ -127,7 +128,7 @@ struct Text json_skip(struct Json* json) {
   return (struct Text){start, (size_t)(json->at - start)};
 }
 
-int json_member(struct Json* json, const char* const* names, unsigned* seen) {
+int json_member(struct Json *json, const char *const *names, unsigned *seen) {
   for (struct Text key; json_key(json, &key); json_skip(json))
     for (int i = 0; names[i]; ++i) {
       if (!json_is(key, names[i])) continue;
@@ -138,7 +139,7 @@ int json_member(struct Json* json, const char* const* names, unsigned* seen) {
   return -1;
 }
 
-bool json_members(struct Text value, const char* const* names, struct Text* values) {
+bool json_members(struct Text value, const char *const *names, struct Text *values) {
   struct Json json = json_reader(value);
   unsigned seen = 0;
   for (int i = 0; names[i]; ++i) values[i] = (struct Text){NULL, 0};
@@ -147,7 +148,7 @@ bool json_members(struct Text value, const char* const* names, struct Text* valu
   return !json.error;
 }
 
-bool json_done(struct Json* json) {
+bool json_done(struct Json *json) {
   json_peek(json);
   return !json->error && (json->at == json->end || fail(json, "something follows its end"));
 }
@@ -157,13 +158,13 @@ struct Text json_inside(struct Text value) {
   return (struct Text){value.start + 1, value.size - 2};
 }
 
-static uint32_t code_unit(const char* digits) {
+static uint32_t code_unit(const char *digits) {
   return (uint32_t)(hex(digits[0]) << 12 | hex(digits[1]) << 8 | hex(digits[2]) << 4 |
                     hex(digits[3]));
 }
 
 /* Decodes \uXXXX, or two of them; returns the place behind. */
-static const char* decode_unicode(const char* at, const char* end, char* place, size_t* size) {
+static const char *decode_unicode(const char *at, const char *end, char *place, size_t *size) {
   uint32_t code = code_unit(at + 2);
   bool pair = code >> 10 == 0x36 && end - at >= 12 && at[6] == '\\' && at[7] == 'u' &&
               code_unit(at + 8) >> 10 == 0x37;
@@ -176,20 +177,20 @@ static const char* decode_unicode(const char* at, const char* end, char* place, 
   return at + (pair ? 12 : 6);
 }
 
-/* Decodes what stands at a place of a string; returns the place behind. */
-static const char* decode_one(const char* at, const char* end, char* place, size_t* size) {
+/* Decodes what stands at a place of a string, to that place perhaps; returns the place behind. */
+static const char *decode_one(const char *at, const char *end, char *place, size_t *size) {
   static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+  const bool escape = *at == '\\';
+  if (escape && at[1] == 'u') return decode_unicode(at, end, place, size);
+  *place = escape ? meant[strchr(names, at[1]) - names] : *at;
   *size = 1;
-  if (*at != '\\') *place = *at;
-  else if (at[1] == 'u') return decode_unicode(at, end, place, size);
-  else *place = meant[strchr(names, at[1]) - names];
-  return at + (*at == '\\' ? 2 : 1);
+  return at + (escape ? 2 : 1);
 }
 
-bool json_is(struct Text string, const char* word) {
+bool json_is(struct Text string, const char *word) {
+  if (!string.start) return false;
   const char *at = string.start, *end = at + string.size;
   char place[4];
-  if (!at) return false;
   for (size_t size; at < end; word += size) {
     at = decode_one(at, end, place, &size);
     if (strncmp(place, word, size) || !place[0]) return false;
@@ -200,7 +201,7 @@ bool json_is(struct Text string, const char* word) {
 struct Text json_decode(struct Text string) {
   if (!string.size || !memchr(string.start, '\\', string.size)) return string;
   const char *at = string.start, *end = at + string.size;
-  char* to = (char*)string.start;
+  char *to = (char *)string.start;
   for (size_t size; at < end; to += size) at = decode_one(at, end, to, &size);
   return (struct Text){string.start, (size_t)(to - string.start)};
 }

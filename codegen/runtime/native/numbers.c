@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { SAFE_DIGITS = 19, EXACT_POWER = 22, MOST_EXPONENT = 1000000000, SINGLE_DIGITS = 9 };
+enum { MOST_ZEROS = 4, MOST_DIGITS = 16 }; /* around the point of numbers without an exponent */
 
 /* The powers of ten that a double holds exactly. */
 static const double powers[EXACT_POWER + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -16,7 +17,7 @@ static const double powers[EXACT_POWER + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5
                                                1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static const struct {
-  const char* name;
+  const char *name;
   size_t size;
 } datatypes[] = {
     [BOOL] = {"BOOL", 1},     [UINT8] = {"UINT8", 1},   [UINT16] = {"UINT16", 2},
@@ -25,12 +26,12 @@ static const struct {
     [FP16] = {"FP16", 2},     [FP32] = {"FP32", 4},     [FP64] = {"FP64", 8},
 };
 
-const char* datatype_name(enum Datatype datatype) { return datatypes[datatype].name; }
+const char *datatype_name(enum Datatype datatype) { return datatypes[datatype].name; }
 size_t datatype_size(enum Datatype datatype) { return datatypes[datatype].size; }
 
 static inline bool is_digit(char c) { return (unsigned char)(c - '0') < 10; }
 
-static inline const char* read_digits(const char* at, const char* end, uint64_t* digits) {
+static inline const char *read_digits(const char *at, const char *end, uint64_t *digits) {
   uint64_t value = *digits;
   for (; at < end && is_digit(*at); ++at) value = 10 * value + (uint64_t)(*at - '0');
   *digits = value;
@@ -38,11 +39,11 @@ static inline const char* read_digits(const char* at, const char* end, uint64_t*
 }
 
 /* Adds a written exponent, cut where it is larger than bodies are long; NULL where it is none. */
-static const char* read_exponent(const char* at, const char* end, int64_t* exponent) {
+static const char *read_exponent(const char *at, const char *end, int64_t *exponent) {
   bool negative = at < end && *at == '-';
   int64_t value = 0;
   if (at < end && (*at == '-' || *at == '+')) ++at;
-  const char* first = at;
+  const char *first = at;
   for (; at < end && is_digit(*at); ++at)
     if (value < MOST_EXPONENT) value = 10 * value + (*at - '0');
   *exponent += negative ? -value : value;
@@ -50,18 +51,18 @@ static const char* read_exponent(const char* at, const char* end, int64_t* expon
 }
 
 /* Whether digits between two places, a point among them or not, are few without leading zeros. */
-static bool are_few(const char* at, const char* end) {
+static bool are_few(const char *at, const char *end) {
   while (at < end && (*at == '0' || *at == '.')) ++at;
   return end - at <= SAFE_DIGITS;
 }
 
-const char* number_read(const char* at, const char* end, struct Number* number) {
+const char *number_read(const char *at, const char *end, struct Number *number) {
   *number = (struct Number){.start = at, .negative = at < end && *at == '-', .whole = true};
-  const char* first = at + number->negative;
+  const char *first = at + number->negative;
   at = read_digits(first, end, &number->digits);
   if (at == first || (*first == '0' && at - first > 1)) return NULL;
   if (at < end && *at == '.') {
-    const char* fraction = ++at;
+    const char *fraction = ++at;
     at = read_digits(at, end, &number->digits);
     if (at == fraction) return NULL;
     number->exponent = fraction - at;
@@ -92,7 +93,7 @@ static bool rounds_surely(double value) {
 }
 
 /* The nearest double; of a single, a double that rounds to the same float. */
-static double to_double(const struct Number* number, bool single) {
+static double to_double(const struct Number *number, bool single) {
   const uint64_t exact = (uint64_t)1 << DBL_MANT_DIG;
   const int64_t exponent = number->exponent;
   if (number->fits && !number->digits) return number->negative && !number->whole ? -0.0 : 0.0;
@@ -126,7 +127,7 @@ static float from_half(uint16_t half) {
   return sign * (exponent ? ldexpf(1024 + digits, exponent - 25) : ldexpf(digits, -24));
 }
 
-static bool store_integer(const struct Number* number, enum Datatype datatype, void* element) {
+static bool store_integer(const struct Number *number, enum Datatype datatype, void *element) {
   size_t size = datatype_size(datatype);
   uint64_t value = number->digits, most = UINT64_MAX >> (64 - 8 * size);
   errno = 0;
@@ -139,7 +140,7 @@ static bool store_integer(const struct Number* number, enum Datatype datatype, v
   return true;
 }
 
-bool number_store(const struct Number* number, enum Datatype datatype, void* element) {
+bool number_store(const struct Number *number, enum Datatype datatype, void *element) {
   if (datatype < FP16) return store_integer(number, datatype, element);
   double value = to_double(number, datatype == FP32);
   float single = (float)value;
@@ -154,7 +155,7 @@ bool number_store(const struct Number* number, enum Datatype datatype, void* ele
   }
 }
 
-static size_t print_digits(uint64_t value, char* place) {
+static size_t print_digits(uint64_t value, char *place) {
   char text[20];
   size_t size = 0;
   do text[sizeof text - ++size] = (char)('0' + value % 10);
@@ -164,11 +165,12 @@ static size_t print_digits(uint64_t value, char* place) {
 }
 
 /* Few digits and an exponent of a positive float that read back as it. */
-static uint64_t shorten(float value, int* exponent) {
+static uint64_t shorten(float value, int *exponent) {
   const uint64_t most = 1000000000;
   int binary;
   frexpf(value, &binary);
-  *exponent = (int)floor((binary - 1) * 0.30103) - SINGLE_DIGITS + 1;
+  *exponent =
+      ((binary - 1) * 30103 + 10000000) / 100000 - 100 - SINGLE_DIGITS + 1; /* by log10(2) */
   double scaled = scale((double)value, -*exponent);
   if (scaled >= (double)most) ++*exponent, scaled = scale((double)value, -*exponent);
   uint64_t digits = (uint64_t)(scaled + 0.5);
@@ -181,24 +183,29 @@ static uint64_t shorten(float value, int* exponent) {
   }
 }
 
-static size_t print_single(float value, char* place) {
+static size_t print_single(float value, char *place) {
   char text[20], *to = place;
   int exponent = 0;
   if (!isfinite(value)) return (size_t)sprintf(place, "null");
   if (signbit(value)) *to++ = '-';
   uint64_t digits = value == 0 ? 0 : shorten(fabsf(value), &exponent);
   int size = (int)print_digits(digits, text), point = size + exponent;
-  if (exponent >= 0 && point <= 16)
-    return (size_t)(to - place +
-                    sprintf(to, "%.*s%.*s.0", size, text, exponent, "0000000000000000"));
-  if (point > 0 && exponent < 0)
-    return (size_t)(to - place + sprintf(to, "%.*s.%.*s", point, text, size - point, text + point));
-  if (point > -5 && point <= 0)
-    return (size_t)(to - place + sprintf(to, "0.%.*s%.*s", -point, "0000", size, text));
-  return (size_t)(to - place + sprintf(to, "%.*se%d", size, text, exponent));
+  if (point < -MOST_ZEROS || point > MOST_DIGITS) {
+    memcpy(to, text, (size_t)size);
+    to += size;
+    *to++ = 'e';
+    if (exponent < 0) *to++ = '-';
+    return (size_t)(to - place) + print_digits((uint64_t)abs(exponent), to);
+  }
+  const int first = point < 1 ? point - 1 : 0, end = point < size ? size : point + 1;
+  for (int i = first; i < end; ++i) {
+    if (i == point) *to++ = '.';
+    *to++ = i >= 0 && i < size ? text[i] : '0';
+  }
+  return (size_t)(to - place);
 }
 
-static size_t print_integer(enum Datatype datatype, const void* element, char* place) {
+static size_t print_integer(enum Datatype datatype, const void *element, char *place) {
   size_t size = datatype_size(datatype);
   uint64_t value = 0;
   memcpy(&value, element, size);
@@ -210,12 +217,12 @@ static size_t print_integer(enum Datatype datatype, const void* element, char* p
   return negative + print_digits(value, place + negative);
 }
 
-size_t number_print(enum Datatype datatype, const void* element, char* place) {
+size_t number_print(enum Datatype datatype, const void *element, char *place) {
   uint16_t half;
   float single;
   double value;
   switch (datatype) {
-    case BOOL: return (size_t)sprintf(place, *(const char*)element ? "true" : "false");
+    case BOOL: return (size_t)sprintf(place, *(const char *)element ? "true" : "false");
     case FP16: memcpy(&half, element, sizeof half); return print_single(from_half(half), place);
     case FP32: memcpy(&single, element, sizeof single); return print_single(single, place);
     case FP64:

@@ -24,18 +24,18 @@ struct Asked {
 };
 
 /* Sets a status, and returns the empty buffer to write the reason to. */
-struct Buffer* refuse(struct Refusal* refusal, int status);
+struct Buffer *refuse(struct Refusal *refusal, int status);
 
 /* Reads a document and the bytes behind it, which start at header_length where there is one;
  * false with a refusal. Strings of the body are decoded in their places. */
-bool protocol_read(struct Text body, struct Text header_length, struct Asked* asked,
-                   struct Refusal* refusal);
+bool protocol_read(struct Text body, struct Text header_length, struct Asked *asked,
+                   struct Refusal *refusal);
 /* The same of the file of an image. */
-bool protocol_read_image(struct Text file, struct Asked* asked, struct Refusal* refusal);
+bool protocol_read_image(struct Text file, struct Asked *asked, struct Refusal *refusal);
 /* Tells which shapes there are programs for. */
-void protocol_refuse_shapes(const struct Asked* asked, struct Refusal* refusal);
+void protocol_refuse_shapes(const struct Asked *asked, struct Refusal *refusal);
 /* Writes the answer. Binary outputs go behind the document if raw, otherwise into it, as base64. */
-void protocol_write(const struct Asked* asked, const struct Tensor* outputs, bool raw,
-                    struct Buffer* json, struct Buffer* binary);
+void protocol_write(const struct Asked *asked, const struct Tensor *outputs, bool raw,
+                    struct Buffer *json, struct Buffer *binary);
 
 #endif

@@ -18,12 +18,12 @@ static uint64_t now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static bool same(struct Text text, const char* word) {
+static bool same(struct Text text, const char *word) {
   return text.size == strlen(word) && !memcmp(text.start, word, text.size);
 }
 
 /* Takes a word from the front of a text that begins with it. */
-static bool take(struct Text* text, const char* word) {
+static bool take(struct Text *text, const char *word) {
   size_t size = strlen(word);
   if (text->size < size || memcmp(text->start, word, size)) return false;
   text->start += size;
@@ -42,7 +42,7 @@ static enum Route find_route(struct Text path) {
   return same(path, "/infer") ? INFER : NOWHERE;
 }
 
-static void print_ports(struct Buffer* json, const struct Port* ports, int count) {
+static void print_ports(struct Buffer *json, const struct Port *ports, int count) {
   for (int i = 0; i < count; ++i) {
     buffer_print(json, i ? ", {\"name\": " : "{\"name\": ");
     buffer_quote(json, text_of(ports[i].name));
@@ -52,7 +52,7 @@ static void print_ports(struct Buffer* json, const struct Port* ports, int count
   }
 }
 
-static void print_model(struct Buffer* json) {
+static void print_model(struct Buffer *json) {
   buffer_print(json, "{\"name\": ");
   buffer_quote(json, text_of(served.name));
   buffer_print(json, ", \"versions\": [");
@@ -64,7 +64,7 @@ static void print_model(struct Buffer* json) {
   buffer_print(json, "]}");
 }
 
-static bool decode(const struct Request* request, struct Asked* asked, struct Refusal* refusal) {
+static bool decode(const struct Request *request, struct Asked *asked, struct Refusal *refusal) {
   struct Text type = request->content_type, body = {request->body, request->size};
   if (type.start && take(&type, "image/")) {
     *asked = (struct Asked){0};
@@ -73,8 +73,8 @@ static bool decode(const struct Request* request, struct Asked* asked, struct Re
   return protocol_read(body, request->header_length, asked, refusal);
 }
 
-static void infer(const struct Request* request, struct Reply* reply, struct Trace* trace,
-                  struct Refusal* refusal) {
+static void infer(const struct Request *request, struct Reply *reply, struct Trace *trace,
+                  struct Refusal *refusal) {
   static struct Asked asked;
   static struct Tensor outputs[MOST_PORTS];
   uint64_t start = now_ns();
@@ -96,7 +96,7 @@ static void infer(const struct Request* request, struct Reply* reply, struct Tra
     buffer_print(refuse(refusal, 500), "no memory for the answer");
 }
 
-static void clear(struct Reply* reply, struct Trace* trace) {
+static void clear(struct Reply *reply, struct Trace *trace) {
   buffer_clear(&reply->json);
   buffer_clear(&reply->binary);
   buffer_clear(&trace->profile);
@@ -104,7 +104,7 @@ static void clear(struct Reply* reply, struct Trace* trace) {
   trace->decode_ns = trace->run_ns = trace->encode_ns = 0;
 }
 
-static void write_refusal(int status, struct Text reason, bool direct, struct Reply* reply) {
+static void write_refusal(int status, struct Text reason, bool direct, struct Reply *reply) {
   buffer_clear(&reply->json);
   buffer_clear(&reply->binary);
   buffer_print(&reply->json, "{\"error\": ");
@@ -113,14 +113,14 @@ static void write_refusal(int status, struct Text reason, bool direct, struct Re
   buffer_print(&reply->json, "}");
 }
 
-void serve_refusal(int status, const char* reason, struct Reply* reply, struct Trace* trace) {
+void serve_refusal(int status, const char *reason, struct Reply *reply, struct Trace *trace) {
   clear(reply, trace);
   write_refusal(status, text_of(reason), false, reply);
   trace->request = true;
   trace->status = reply->status = status;
 }
 
-void serve_request(const struct Request* request, struct Reply* reply, struct Trace* trace) {
+void serve_request(const struct Request *request, struct Reply *reply, struct Trace *trace) {
   static struct Refusal refusal;
   const struct Text path = request->path;
   const int cited = path.size > MOST_CITED ? MOST_CITED : (int)path.size;

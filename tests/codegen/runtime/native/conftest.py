@@ -25,7 +25,7 @@ RUNTIME = Path(str(files("suture.codegen.runtime") / "native"))
 DECODING = tuple(
     RUNTIME / f"{name}.c"
     for name in (
-        *("answer", "base64", "data", "events", "image_none"),
+        *("answer", "base64", "data", "events", "image_none", "inputs"),
         *("json", "numbers", "protocol", "serve", "text"),
     )
 )
@@ -50,13 +50,22 @@ def served_source(model):
         )
         return f"(const struct Port[]){{{', '.join(rows)}}}"
 
+    def sizes(program):
+        lists = (
+            f"(const int64_t *const[]){{{', '.join(map(shape, program[kind]))}}}"
+            for kind in ("inputs", "outputs")
+        )
+        return f"{{{', '.join(lists)}}}"
+
+    programs = model.get("programs", [])
+    table = f"(const struct Sizes[]){{{', '.join(map(sizes, programs))}}}" if programs else "0"
     return f"""#include "served.h"
 const struct Served served = {{
   .name = "{model["name"]}", .version = "{model["version"]}", .backend = "tvm",
   .plan = "one", .plan_digest = "two",
   .inputs = {ports(model["inputs"])}, .num_inputs = {len(model["inputs"])},
   .outputs = {ports(model["outputs"])}, .num_outputs = {len(model["outputs"])},
-  .image_input = -1,
+  .programs = {table}, .num_programs = {len(programs)}, .image_input = -1,
 }};
 """
 
@@ -96,32 +105,29 @@ def compiler():
 
 @pytest.fixture(scope="session")
 def build(compiler, tmp_path_factory):
-    """Compile the runtime, an echoing engine and some sources for a model."""
+    """Compile sources, optimised or with sanitizers, to a program."""
 
-    def build(model, mode, *sources):
-        folder = tmp_path_factory.mktemp("served")
-        (folder / "served.c").write_text(served_source(model), "utf-8")
-        program = folder / "program"
-        command = [
-            *(compiler, *WARNINGS, *MODES[mode], "-I", str(RUNTIME)),
-            *map(str, (*DECODING, HERE / "echo_engine.c", *sources, folder / "served.c")),
-            *("-o", str(program), "-lm"),
-        ]
-        subprocess.run(command, check=True)
+    def build(mode, *sources):
+        program = tmp_path_factory.mktemp("native") / "program"
+        command = [compiler, *WARNINGS, *MODES[mode], "-I", str(RUNTIME), *map(str, sources)]
+        subprocess.run([*command, "-pthread", "-o", str(program), "-lm"], check=True)
         return program
 
     return build
 
 
 @pytest.fixture(scope="session")
-def serve(build):
+def serve(build, tmp_path_factory):
     """Start the runtime for a model; what is started ends with the tests."""
     started = {}
 
-    def serve(model, mode):
-        key = (repr(model), mode)
+    def serve(model, mode, engine=(HERE / "echo_engine.c",)):
+        key = (repr(model), mode, engine)
         if key not in started:
-            started[key] = Program(build(model, mode, HERE / "serve_program.c"))
+            served = tmp_path_factory.mktemp("served") / "served.c"
+            served.write_text(served_source(model), "utf-8")
+            sources = (*DECODING, *engine, HERE / "serve_program.c", served)
+            started[key] = Program(build(mode, *sources))
         return started[key]
 
     yield serve

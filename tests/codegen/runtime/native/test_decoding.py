@@ -3,6 +3,9 @@
 import base64
 import json
 import math
+import subprocess
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +52,7 @@ def rounded(document):
     for entry in document["outputs"]:
         if "data" in entry:
             values = [math.nan if value is None else value for value in entry["data"]]
-            entry["data"] = np.array(values).astype(NUMPY[entry["datatype"]]).tobytes()
+            entry["data"] = np.array(values, NUMPY[entry["datatype"]]).tobytes()
     return document
 
 
@@ -196,6 +199,21 @@ def requests(draw, model):
     return head + tail, str(len(head)) if tail or draw(st.booleans()) else None
 
 
+PIECES = [
+    *(b"", b",", b":", b"[", b"]", b"{", b"}", b'"', b"\\", b"0", b"-", b".", b"e", b"NaN"),
+    *(
+        b"null",
+        b"true",
+        b" ",
+        b"\n",
+        b"\0",
+        b"\x1f",
+        b"\x7f",
+        b"\xc3\xa9",
+        b"\xff",
+        b"\\u0041",
+    ),
+]
 MANY = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 
 
@@ -206,3 +224,25 @@ def test_requests_are_read_as_in_python(serve, datatype, data):
     shape = SHAPES[list(protocol.CODES).index(datatype) % len(SHAPES)]
     model = model_of(datatype, shape=shape)
     check(serve, model, *data.draw(requests(model)))
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "BOOL"])
+@given(data=st.data())
+@MANY
+def test_spoilt_requests_are_refused_or_read_as_in_python(serve, datatype, data):
+    model = model_of(datatype)
+    body, length = data.draw(requests(model))
+    body = bytearray(body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(body)))
+        piece = data.draw(st.sampled_from(PIECES))
+        body[at : at + data.draw(st.integers(0, 2))] = piece
+    check(serve, model, bytes(body), length)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_numbers_are_those_of_the_c_library(build, mode):
+    numbers = Path(str(files("suture.codegen.runtime") / "native" / "numbers.c"))
+    program = build(mode, numbers, Path(__file__).with_name("numbers_test.c"))
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
