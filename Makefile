@@ -8,13 +8,14 @@ STAMP := .venv/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(STAMP) ## create .venv with suture, its peers for tests, and the linters
+setup: $(STAMP) ## create .venv with suture, its peers for tests, and the linters; warm the compiler's cache
 
 $(STAMP): pyproject.toml constraints.txt codegen/decoder.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suture needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws,bench,sign]'
 	$(BIN)/pip download --quiet --no-deps --requirement codegen/decoder.txt --dest .venv/share/suture
+	$(BIN)/suture warm
 	touch $@
 
 demo: setup ## analyse, plan, compile and invoke on real handwritten digits

@@ -87,6 +87,8 @@ def test_compile(compiled):
     document, out = compiled
     (package,) = document["packages"]
     assert set(package) >= PACKAGE_KEYS
+    assert (package["runtime"], package["runtime_reason"]) == ("native", "it holds the model")
+    assert package["python"] is None
     assert Path(package["path"]).stat().st_size == package["bytes"] < package["unzipped_bytes"]
     assert all(set(each) >= PASS_KEYS for each in document["passes"])
     assert document["passes"][-1]["nodes_after"] < document["passes"][0]["nodes_before"]
@@ -206,9 +208,39 @@ def test_serverless_framework_takes_the_deployment(compiled, tmp_path):
     resources = state["service"]["provider"]["compiledCloudFormationTemplate"]["Resources"]
     (function,) = [r for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
     properties = function["Properties"]
-    assert properties["Handler"] == "suture_runtime.entry.handler"
+    assert (properties["Runtime"], properties["Handler"]) == ("provided.al2023", "bootstrap")
     assert properties["MemorySize"] == 1769
     assert properties["Architectures"] == ["x86_64"]
+
+
+def test_runtimes(suture, net, tmp_path):
+    """What is asked for ships; the reports say which and why."""
+    answers = {}
+    for runtime in ("native", "python"):
+        out = tmp_path / runtime
+        document = suture(
+            *("compile", net, "-o", out, "--backend", "tvm", "--runtime", runtime, "--json")
+        ).json
+        (package,) = document["packages"]
+        assert (package["runtime"], package["runtime_reason"]) == (runtime, "as asked for")
+        assert f"{runtime}: as asked for" in (out / "report.html").read_text("utf-8")
+        answer = suture("invoke", package["path"], "--cold", "1", "--warm", "1", "--json").json
+        answers[runtime] = answer["output"]["outputs"][0]["data"]
+    assert answers["native"] == pytest.approx(answers["python"], rel=1e-6)
+
+
+def test_images_need_their_decoder(suture, digits, monkeypatch, tmp_path):
+    """Without it, Python ships and the reason is told, or native is refused at once."""
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    task = (digits / "task.toml", "-o", "out", "--backend", "tvm")
+    err = suture("compile", *task, "--runtime", "native", code=2).err
+    assert "no native package can be made" in err
+    assert "pip download" in err
+    assert not (tmp_path / "out").exists()
+    (package,) = suture("compile", *task, "--json").json["packages"]
+    assert package["runtime"] == "python"
+    assert "decoder of JPEG and PNG" in package["runtime_reason"]
+    assert package["python"] is not None
 
 
 @pytest.mark.emulator
@@ -220,8 +252,9 @@ def test_a_package_for_arm64(suture, net, tmp_path, arm64):
     assert done["max_abs_err"] < 1e-5
     assert "architecture: arm64" in (tmp_path / "out" / "serverless.yml").read_text("utf-8")
     assert "not timed" in (tmp_path / "out" / "report.html").read_text("utf-8")
-    told = suture("invoke", package["path"], code=2).err
-    assert "it is for aarch64, and this machine is" in " ".join(told.split())
+    told = suture("invoke", package["path"], "--cold", "1", "--warm", "1").out
+    assert "y  float32[1, 2]" in told
+    assert "under   qemu-aarch64" in told
 
 
 @pytest.mark.emulator

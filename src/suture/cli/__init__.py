@@ -26,6 +26,7 @@ COMMANDS = {
     "tune": ("tuning", "tune_"),
     "cost": ("tuning", "cost"),
     "learn": ("learning", "learn"),
+    "warm": ("warming", "warm"),
     "passes": ("listing", "passes"),
     "targets": ("listing", "targets"),
     "policies": ("listing", "policies"),
