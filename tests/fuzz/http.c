@@ -1,10 +1,12 @@
 /* HTTP's reader: requests or responses, as the first byte says, in pieces of a size that the
  * second one gives, must be read as those that come at once. */
+#include "http.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "http.h"
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void expect(bool holds) {
   if (!holds) abort();

@@ -32,7 +32,7 @@ static uint32_t four(const unsigned char* c) {
 
 bool base64_decode(struct Text text, void* place) {
   const unsigned char* at = (const unsigned char*)text.start;
-  unsigned char *to = place, last[4] = "AAAA";
+  unsigned char *to = place, last[4] = {'A', 'A', 'A', 'A'};
   size_t pad = padding(text), groups = text.size / 4;
   uint32_t wrong = 0;
   learn();

@@ -78,13 +78,6 @@ static const char *reason(int status) {
   }
 }
 
-static void refuse(struct Reply *reply, int status) {
-  reply->status = status;
-  buffer_clear(&reply->json);
-  buffer_clear(&reply->binary);
-  buffer_print(&reply->json, "{\"error\": \"%s\"}", reason(status));
-}
-
 static void answer(struct Peer *peer) {
   struct Message *message = &peer->message;
   char *start = message->bytes.start;
@@ -97,7 +90,6 @@ static void answer(struct Peer *peer) {
       .size = message->body,
   };
   serve_request(&request, &peer->reply, &trace);
-  if (peer->reply.json.failed || peer->reply.binary.failed) refuse(&peer->reply, 500);
 }
 
 static void reply(struct Peer *peer, int status) {
@@ -105,9 +97,8 @@ static void reply(struct Peer *peer, int status) {
   struct Reply *reply = &peer->reply;
   char length[64] = "";
   swap_reply(peer);
-  trace.request = false;
   if (status == HTTP_COMPLETE) answer(peer);
-  else refuse(reply, status);
+  else serve_refusal(status, reason(status), reply, &trace);
   if (status != HTTP_COMPLETE || stop_asked()) message->keep_alive = false;
   if (reply->binary.size)
     snprintf(length, sizeof length, "Inference-Header-Content-Length: %zu\r\n", reply->json.size);

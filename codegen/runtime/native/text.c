@@ -6,11 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_CAPACITY = 256 };
+enum { LEAST_CAPACITY = 256, LEAST_GIVEN_BACK = 64 << 10 };
 
 struct Text text_of(const char* word) { return (struct Text){word, strlen(word)}; }
 
+/* What is usual falls by an eighth each time, down to what was there last. */
 void buffer_clear(struct Buffer* buffer) {
+  buffer->usual -= buffer->usual / 8;
+  if (buffer->usual < buffer->size) buffer->usual = buffer->size;
+  if (buffer->capacity / 4 > buffer->usual + LEAST_GIVEN_BACK) buffer_free(buffer);
   buffer->size = 0;
   buffer->failed = false;
 }

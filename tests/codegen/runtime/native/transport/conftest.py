@@ -17,11 +17,21 @@ from suture.codegen.runtime_api import RuntimeApi
 
 HERE = Path(__file__).parent
 RUNTIME = Path(str(files("suture.codegen.runtime") / "native"))
-TRANSPORT = ("http", "lambda", "server", "main", "stop", "telemetry", "text", "json", "numbers")
+TRANSPORT = (
+    "http",
+    "lambda",
+    "server",
+    "main",
+    "stop",
+    "telemetry",
+    "text",
+    "json",
+    "numbers",
+)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 BUILDS = {
     "optimised": ("-O2",),
-    "memory": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "sanitized": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
 }
 PATIENCE_S = 60
 

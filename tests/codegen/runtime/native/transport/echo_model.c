@@ -50,6 +50,14 @@ void serve_request(const struct Request *request, struct Reply *reply, struct Tr
   trace->status = reply->status;
 }
 
+void serve_refusal(int status, const char *reason, struct Reply *reply, struct Trace *trace) {
+  buffer_clear(&reply->json);
+  buffer_clear(&reply->binary);
+  begin(trace, status);
+  reply->status = status;
+  buffer_print(&reply->json, "{\"error\": \"%s\"}", reason);
+}
+
 /* Events: "slow", "large BYTES", or anything to get back, which is the profile as well. */
 void serve_event(char *event, size_t size, struct Buffer *answer, struct Trace *trace) {
   size_t large = 0;

@@ -65,7 +65,7 @@ def test_the_usage(bootstrap, arguments):
     [
         {},
         {"bucket": "a, b", "features": {"x": [1.5, {"bucket": 7}]}, "propensity": 0.25},
-        {"features": "}\"]", "bucket": None, "other": [[], {}]},
+        {"features": '}"]', "bucket": None, "other": [[], {}]},
     ],
 )
 @pytest.mark.parametrize("indent", [None, 2])
