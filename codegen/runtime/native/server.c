@@ -18,7 +18,7 @@
 #include "telemetry.h"
 
 enum { MOST_PEERS = 1000, BACKLOG = 512, HEAD_ROOM = 256 };
-enum { MOST_HELD_BYTES = 4 * MOST_BODY_BYTES }; /* of requests that are coming in */
+enum { MOST_HELD_BYTES = 4 * MOST_BODY_BYTES }; /* of requests and replies on their way */
 enum { TICK_MS = 1000, IDLE_MS = 620000, STALLED_MS = 30000, LINGER_MS = 2000, GRACE_MS = 8000 };
 
 /* A refused request's connection lingers, what comes being thrown away: closed at once, it
@@ -42,7 +42,8 @@ static int num_peers;
 /* Memory of requests and replies, kept for the next one: connections at rest hold none. */
 static struct Buffer spare_bytes;
 static struct Reply spare_reply;
-static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES, .correct.limit = MOST_PROFILE_BYTES};
+static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES,
+                             .correct.limit = MOST_PROFILE_BYTES};
 
 static int64_t now_ms(void) {
   struct timespec t;
@@ -153,15 +154,17 @@ static bool welcome(struct Peer *peer) {
 
 static bool too_much_held(void) {
   size_t held = 0;
-  for (int i = 0; i < num_peers; ++i) held += peers[i].message.bytes.size;
+  for (int i = 0; i < num_peers; ++i)
+    held += peers[i].message.bytes.size + peers[i].reply.json.size + peers[i].reply.binary.size;
   return held > MOST_HELD_BYTES;
 }
 
 static bool answer_what_came(struct Peer *peer) {
   while (peer->stage == READING && peer->message.bytes.size) {
     int status = http_parse(&peer->message);
-    if (status == HTTP_MORE && !too_much_held()) return welcome(peer);
-    reply(peer, status == HTTP_MORE ? 503 : status);
+    if (status <= HTTP_MORE && too_much_held()) status = 503;
+    if (status == HTTP_MORE) return welcome(peer);
+    reply(peer, status);
     struct Text none = {NULL, 0};
     bool there = write_on(peer);
     if (trace.request) telemetry_print(&trace, none, STDOUT_FILENO);
@@ -187,7 +190,9 @@ static bool is_idle(const struct Peer *peer) {
 }
 
 static bool serve_peer(struct Peer *peer, int events, int64_t now) {
-  const int64_t patience = peer->stage == LINGERING ? LINGER_MS : is_idle(peer) ? IDLE_MS : STALLED_MS;
+  const int64_t patience = peer->stage == LINGERING ? LINGER_MS
+                           : is_idle(peer)          ? IDLE_MS
+                                                    : STALLED_MS;
   if (!events) return now - peer->since_ms < patience;
   if (peer->stage == LINGERING) return linger(peer) && now - peer->since_ms < patience;
   peer->since_ms = now;
@@ -206,7 +211,8 @@ static void forget(int i) {
 static void forget_idlest(void) {
   int idlest = -1;
   for (int i = 0; i < num_peers; ++i)
-    if (is_idle(&peers[i]) && (idlest < 0 || peers[i].since_ms < peers[idlest].since_ms)) idlest = i;
+    if (is_idle(&peers[i]) && (idlest < 0 || peers[i].since_ms < peers[idlest].since_ms))
+      idlest = i;
   if (idlest >= 0) forget(idlest);
 }
 

@@ -31,14 +31,14 @@ def ask(api, event, request_id=ID):
     return message
 
 
-def hand_out(peer, event, *headers, request_id=ID):
+def hand_out(peer, event, *headers, request_id=ID, deadline_ms=None):
     """Answer a request for the next event, which must be what comes next."""
     first, _, _ = peer.message()
     assert first == f"GET {BASE}/invocation/next HTTP/1.1"
     head = [
         "HTTP/1.1 200 OK",
         f"Lambda-Runtime-Aws-Request-Id: {request_id}",
-        f"Lambda-Runtime-Deadline-Ms: {int(time.time() * 1000) + 60_000}",
+        f"Lambda-Runtime-Deadline-Ms: {deadline_ms or int(time.time() * 1000) + 60_000}",
         *(headers or [f"Content-Length: {len(event)}"]),
     ]
     peer.send("\r\n".join([*head, "", ""]).encode() + event)
@@ -190,6 +190,39 @@ def test_an_event_that_ends_with_its_connection(listener, start):
     assert take(listener.accept())[1] == b"abc"
 
 
+@pytest.mark.parametrize("deadline_ms", ["1", "-1", "9" * 30, "-" + "9" * 30, "soon"])
+def test_a_deadline_that_is_past_or_none(listener, start, deadline_ms):
+    start(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{listener.port}")
+    peer = listener.accept()
+    hand_out(peer, b"abc", deadline_ms=deadline_ms)
+    assert take(peer)[1] == b"abc"
+
+
+def test_an_api_that_takes_no_answer_before_the_deadline(listener, start):
+    program = start(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{listener.port}")
+    peer = listener.accept()
+    hand_out(peer, b"abc", deadline_ms="1")
+    peer.message()
+    assert program.wait() == 1
+    assert "does not answer: Connection timed out" in program.errors
+    assert program.errors.count("\n") == 1
+
+
+def test_the_longest_names_fit(listener, start):
+    prefix = "/" + "p" * 254
+    start(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{listener.port}{prefix}")
+    peer = listener.accept()
+    assert peer.message()[0] == f"GET {prefix}{BASE}/invocation/next HTTP/1.1"
+    name = "i" * 128
+    peer.send(
+        f"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {name}\r\n"
+        "Content-Length: 67108865\r\n\r\n".encode()
+    )
+    first, headers, _ = listener.accept().message()
+    assert first == f"POST {prefix}{BASE}/invocation/{name}/error HTTP/1.1"
+    assert headers["lambda-runtime-function-error-type"] == "Runtime.EventRefused"
+
+
 def test_an_interim_answer_is_passed_over(listener, start):
     start(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{listener.port}")
     peer = listener.accept()
@@ -245,6 +278,17 @@ def test_an_answer_that_lambda_finds_too_large(listener, start):
     assert json.loads(take(peer, "error")[1])["errorType"] == "Function.ResponseSizeTooLarge"
     hand_out(peer, b"abc")
     assert take(peer)[1] == b"abc"
+
+
+def test_an_answer_that_is_refused_before_it_is_sent(listener, start):
+    start(AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{listener.port}")
+    peer = listener.accept()
+    hand_out(peer, b"large 60000000")
+    assert peer.head()[0].endswith("/response HTTP/1.1")
+    peer.send(b"HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\n\r\n")
+    peer.socket.shutdown(socket.SHUT_RDWR)
+    peer = listener.accept()
+    assert json.loads(take(peer, "error")[1])["errorType"] == "Function.ResponseSizeTooLarge"
 
 
 def test_an_answer_that_is_not_taken(listener, start):

@@ -257,6 +257,19 @@ def test_who_waits_holds_up_nobody(server, connect):
     assert echoed(silent.message())[1] == b"z"
 
 
+def test_who_would_hold_too_much_memory_is_refused(server, connect):
+    head = b"POST /echo HTTP/1.1\r\nContent-Length: 67108864\r\n\r\n"
+    peers = [connect(server.port) for _ in range(5)]
+    for peer in peers[:4]:
+        peer.send(head + bytes(60_000_000))
+    peers[4].send(head + bytes(40_000_000))
+    assert peers[4].message()[0] == "HTTP/1.1 503 Service Unavailable"
+    for peer in peers[1:]:
+        peer.close()
+    peers[0].send(bytes(7_108_864))
+    assert len(echoed(peers[0].message())[1]) == 67_108_864
+
+
 def test_more_connections_than_places(server, connect):
     peers = [connect(server.port) for _ in range(1050)]
     peers[-1].send(post("/echo", b"last"))
