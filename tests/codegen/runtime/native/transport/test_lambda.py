@@ -286,7 +286,7 @@ def test_an_answer_that_is_refused_before_it_is_sent(listener, start):
     hand_out(peer, b"large 60000000")
     assert peer.head()[0].endswith("/response HTTP/1.1")
     peer.send(b"HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\n\r\n")
-    peer.socket.shutdown(socket.SHUT_RDWR)
+    peer.close()
     peer = listener.accept()
     assert json.loads(take(peer, "error")[1])["errorType"] == "Function.ResponseSizeTooLarge"
 
