@@ -12,7 +12,8 @@
 #include "serve.h"
 
 enum { READ_BYTES = 16 << 10, MOST_READ_BYTES = 1 << 20, MOST_TEXTS = 4 };
-enum { BAD = 400, TOO_LARGE = 413, HEAD_TOO_LARGE = 431, UNKNOWN_CODING = 501, UNKNOWN_VERSION = 505 };
+enum { BAD = 400, TOO_LARGE = 413, HEAD_TOO_LARGE = 431 };
+enum { UNKNOWN_CODING = 501, UNKNOWN_VERSION = 505 };
 
 static bool is_token(const char *start, size_t size) {
   for (size_t i = 0; i < size; ++i) {

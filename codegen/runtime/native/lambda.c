@@ -21,7 +21,7 @@
 
 #define RUNTIME "/2018-06-01/runtime/"
 
-enum { MOST_NAME = 256, MOST_ID = 128, MOST_HEAD = 1024, MOST_ATTEMPTS = 3 };
+enum { MOST_NAME = 256, MOST_ID = 128, MOST_HEAD = 2048, MOST_ATTEMPTS = 3, MOST_DIGITS = 15 };
 enum { PATIENCE_S = 10, LEAST_PATIENCE_MS = 1000, MOST_PATIENCE_MS = 900000, FOREVER = -1 };
 enum { UNANSWERED = -1, STOPPED = -2 }; /* in place of an answer's status */
 
@@ -100,10 +100,12 @@ static bool send_all(const struct Text *texts, int count) {
 /* Waits for an answer to begin. A signal ends only waiting that has no end. */
 static int await(int patience_ms) {
   struct pollfd watched = {api.socket, POLLIN, 0};
-  int ready = patience_ms == FOREVER ? stop_poll(&watched, 1, -1) : poll(&watched, 1, patience_ms);
+  int ready;
+  do ready = patience_ms == FOREVER ? stop_poll(&watched, 1, -1) : poll(&watched, 1, patience_ms);
+  while (ready < 0 && errno == EINTR && !stop_asked());
   if (ready > 0) return 0;
   if (ready == 0) errno = ETIMEDOUT;
-  return stop_asked() ? STOPPED : UNANSWERED;
+  return ready < 0 && patience_ms == FOREVER && stop_asked() ? STOPPED : UNANSWERED;
 }
 
 /* The status of an answer, or that of its refusal by http_parse. */
@@ -126,8 +128,9 @@ static int64_t now_ms(clockid_t clock) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Asks, and returns an answer's status; asks anew where the peer closes the connection, as it
- * may between requests. The Runtime API takes an answer once, however often it comes. */
+/* Asks, and returns an answer's status, which may come before all is sent; asks anew where the
+ * peer closes the connection, as it may between requests. The Runtime API takes an answer
+ * once, however often it comes. */
 static int exchange(const struct Text *texts, int count, int patience_ms) {
   for (int attempt = 0; attempt < MOST_ATTEMPTS; ++attempt) {
     int64_t began = now_ms(CLOCK_MONOTONIC);
@@ -137,7 +140,7 @@ static int exchange(const struct Text *texts, int count, int patience_ms) {
       return UNANSWERED;
     }
     http_next(&api.message);
-    int status = send_all(texts, count) ? await(patience_ms) : UNANSWERED;
+    int status = await(send_all(texts, count) ? patience_ms : 0);
     if (!status) status = receive();
     if (status != UNANSWERED) return status;
     hang_up();
@@ -151,16 +154,18 @@ static int exchange(const struct Text *texts, int count, int patience_ms) {
 /* How long an answer may wait for being taken: to the deadline of its request. */
 static int patience_ms(void) {
   struct Text deadline = http_header(&api.message, "lambda-runtime-deadline-ms");
-  int64_t left = deadline.size ? strtoll(deadline.start, NULL, 10) - now_ms(CLOCK_REALTIME) : 0;
-  return left < LEAST_PATIENCE_MS ? LEAST_PATIENCE_MS
-         : left > MOST_PATIENCE_MS ? MOST_PATIENCE_MS : (int)left;
+  bool told = deadline.size && deadline.size <= MOST_DIGITS;
+  int64_t left = told ? strtoll(deadline.start, NULL, 10) - now_ms(CLOCK_REALTIME) : 0;
+  return left < LEAST_PATIENCE_MS   ? LEAST_PATIENCE_MS
+         : left > MOST_PATIENCE_MS ? MOST_PATIENCE_MS
+                                   : (int)left;
 }
 
 static int post(const char *route, const char *headers, const struct Buffer *body, int patience) {
   char head[MOST_HEAD];
   int size = snprintf(head, sizeof head,
-                      "POST %s" RUNTIME "%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
-                      "%sContent-Length: %zu\r\n\r\n",
+                      "POST %s" RUNTIME "%s HTTP/1.1\r\nHost: %s\r\n"
+                      "Content-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n",
                       api.prefix, route, api.authority, headers, body->size);
   struct Text texts[] = {{head, (size_t)size}, {body->start, body->size}};
   return exchange(texts, 2, patience);
@@ -202,7 +207,8 @@ static int hand_back(const char *id, const struct Buffer *answer, int status, in
 /* Answers the event that was read; zero where the next one may come. */
 static int answer_event(int status) {
   static struct Buffer answer;
-  static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES, .correct.limit = MOST_PROFILE_BYTES};
+  static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES,
+                               .correct.limit = MOST_PROFILE_BYTES};
   char id[MOST_ID + 1];
   struct Message *message = &api.message;
   struct Text text = http_header(message, "lambda-runtime-aws-request-id");
@@ -211,7 +217,8 @@ static int answer_event(int status) {
     return fail("hands out no event", status == 200 ? "there is no request id" : "it has failed");
   int patience = patience_ms();
   trace.request = false;
-  if (status == 200) serve_event(message->bytes.start + message->head, message->body, &answer, &trace);
+  if (status == 200)
+    serve_event(message->bytes.start + message->head, message->body, &answer, &trace);
   status = hand_back(id, &answer, status, patience);
   if (trace.request) telemetry_print(&trace, (struct Text){id, strlen(id)}, STDOUT_FILENO);
   return status;
@@ -229,7 +236,8 @@ int lambda_run(const char *address) {
     return EXIT_FAILURE;
   }
   char head[MOST_HEAD];
-  int size = snprintf(head, sizeof head, "GET %s" RUNTIME "invocation/next HTTP/1.1\r\nHost: %s\r\n\r\n",
+  int size = snprintf(head, sizeof head,
+                      "GET %s" RUNTIME "invocation/next HTTP/1.1\r\nHost: %s\r\n\r\n",
                       api.prefix, api.authority);
   const struct Text next = {head, (size_t)size};
   int failed = 0;

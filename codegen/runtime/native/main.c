@@ -36,7 +36,8 @@ static bool read_all(int file, struct Buffer *text) {
 /* Answers the event on standard input. The status tells whether it was answered well. */
 static int once(void) {
   static struct Buffer event = {.limit = MOST_BODY_BYTES + READ_BYTES}, answer;
-  static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES, .correct.limit = MOST_PROFILE_BYTES};
+  static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES,
+                               .correct.limit = MOST_PROFILE_BYTES};
   if (!read_all(STDIN_FILENO, &event))
     return fail("the event cannot be read", event.failed ? "it is too large" : strerror(errno));
   if (engine_start()) return fail("the model cannot start", engine_error());

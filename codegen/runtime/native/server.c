@@ -17,8 +17,8 @@
 #include "stop.h"
 #include "telemetry.h"
 
-enum { MOST_PEERS = 1000, BACKLOG = 512, HEAD_ROOM = 512 };
-enum { MOST_HELD_BYTES = 4 * MOST_BODY_BYTES }; /* of requests that are coming in */
+enum { MOST_PEERS = 1000, BACKLOG = 512, HEAD_ROOM = 256 };
+enum { MOST_HELD_BYTES = 4 * MOST_BODY_BYTES }; /* of requests and replies on their way */
 enum { TICK_MS = 1000, IDLE_MS = 620000, STALLED_MS = 30000, LINGER_MS = 2000, GRACE_MS = 8000 };
 
 /* A refused request's connection lingers, what comes being thrown away: closed at once, it
@@ -42,7 +42,8 @@ static int num_peers;
 /* Memory of requests and replies, kept for the next one: connections at rest hold none. */
 static struct Buffer spare_bytes;
 static struct Reply spare_reply;
-static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES, .correct.limit = MOST_PROFILE_BYTES};
+static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES,
+                             .correct.limit = MOST_PROFILE_BYTES};
 
 static int64_t now_ms(void) {
   struct timespec t;
@@ -78,13 +79,6 @@ static const char *reason(int status) {
   }
 }
 
-static void refuse(struct Reply *reply, int status) {
-  reply->status = status;
-  buffer_clear(&reply->json);
-  buffer_clear(&reply->binary);
-  buffer_print(&reply->json, "{\"error\": \"%s\"}", reason(status));
-}
-
 static void answer(struct Peer *peer) {
   struct Message *message = &peer->message;
   char *start = message->bytes.start;
@@ -97,7 +91,6 @@ static void answer(struct Peer *peer) {
       .size = message->body,
   };
   serve_request(&request, &peer->reply, &trace);
-  if (peer->reply.json.failed || peer->reply.binary.failed) refuse(&peer->reply, 500);
 }
 
 static void reply(struct Peer *peer, int status) {
@@ -105,9 +98,8 @@ static void reply(struct Peer *peer, int status) {
   struct Reply *reply = &peer->reply;
   char length[64] = "";
   swap_reply(peer);
-  trace.request = false;
   if (status == HTTP_COMPLETE) answer(peer);
-  else refuse(reply, status);
+  else serve_refusal(status, reason(status), reply, &trace);
   if (status != HTTP_COMPLETE || stop_asked()) message->keep_alive = false;
   if (reply->binary.size)
     snprintf(length, sizeof length, "Inference-Header-Content-Length: %zu\r\n", reply->json.size);
@@ -162,15 +154,17 @@ static bool welcome(struct Peer *peer) {
 
 static bool too_much_held(void) {
   size_t held = 0;
-  for (int i = 0; i < num_peers; ++i) held += peers[i].message.bytes.size;
+  for (int i = 0; i < num_peers; ++i)
+    held += peers[i].message.bytes.size + peers[i].reply.json.size + peers[i].reply.binary.size;
   return held > MOST_HELD_BYTES;
 }
 
 static bool answer_what_came(struct Peer *peer) {
   while (peer->stage == READING && peer->message.bytes.size) {
     int status = http_parse(&peer->message);
-    if (status == HTTP_MORE && !too_much_held()) return welcome(peer);
-    reply(peer, status == HTTP_MORE ? 503 : status);
+    if (status <= HTTP_MORE && too_much_held()) status = 503;
+    if (status == HTTP_MORE) return welcome(peer);
+    reply(peer, status);
     struct Text none = {NULL, 0};
     bool there = write_on(peer);
     if (trace.request) telemetry_print(&trace, none, STDOUT_FILENO);
@@ -196,7 +190,9 @@ static bool is_idle(const struct Peer *peer) {
 }
 
 static bool serve_peer(struct Peer *peer, int events, int64_t now) {
-  const int64_t patience = peer->stage == LINGERING ? LINGER_MS : is_idle(peer) ? IDLE_MS : STALLED_MS;
+  const int64_t patience = peer->stage == LINGERING ? LINGER_MS
+                           : is_idle(peer)          ? IDLE_MS
+                                                    : STALLED_MS;
   if (!events) return now - peer->since_ms < patience;
   if (peer->stage == LINGERING) return linger(peer) && now - peer->since_ms < patience;
   peer->since_ms = now;
@@ -215,7 +211,8 @@ static void forget(int i) {
 static void forget_idlest(void) {
   int idlest = -1;
   for (int i = 0; i < num_peers; ++i)
-    if (is_idle(&peers[i]) && (idlest < 0 || peers[i].since_ms < peers[idlest].since_ms)) idlest = i;
+    if (is_idle(&peers[i]) && (idlest < 0 || peers[i].since_ms < peers[idlest].since_ms))
+      idlest = i;
   if (idlest >= 0) forget(idlest);
 }
 
@@ -227,7 +224,7 @@ static void welcome_peers(int listening, int64_t now) {
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     peers[num_peers++] = (struct Peer){.socket = socket, .since_ms = now};
   }
-  if (num_peers == MOST_PEERS || errno == EMFILE || errno == ENFILE) forget_idlest();
+  if (errno == EMFILE || errno == ENFILE) forget_idlest();
 }
 
 static int listen_at(const struct sockaddr *address, socklen_t size) {
@@ -263,7 +260,8 @@ static int listen_on(const char *port) {
 
 static void serve_once(int listening) {
   static struct pollfd watched[MOST_PEERS + 1];
-  watched[MOST_PEERS] = (struct pollfd){listening, POLLIN, 0};
+  if (num_peers == MOST_PEERS) forget_idlest();
+  watched[MOST_PEERS] = (struct pollfd){num_peers < MOST_PEERS ? listening : -1, POLLIN, 0};
   struct pollfd *first = &watched[MOST_PEERS - num_peers];
   for (int i = 0; i < num_peers; ++i)
     first[i] = (struct pollfd){peers[i].socket, peers[i].stage == REPLYING ? POLLOUT : POLLIN, 0};

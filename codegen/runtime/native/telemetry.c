@@ -50,8 +50,8 @@ static void add_quoted(struct Buffer *line, const char *name, struct Text value)
 static void add_directive(struct Buffer *line) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  buffer_print(line, "{\"_aws\": {\"CloudWatchMetrics\": [{\"Dimensions\": [[\"model\", \"plan\"]], "
-                     "\"Metrics\": [");
+  buffer_print(line, "{\"_aws\": {\"CloudWatchMetrics\": [{\"Dimensions\": "
+                     "[[\"model\", \"plan\"]], \"Metrics\": [");
   for (size_t i = 0; i < sizeof stages / sizeof *stages; ++i)
     buffer_print(line, "{\"Name\": \"%s_us\", \"Unit\": \"Microseconds\"}, ", stages[i]);
   buffer_print(line, "{\"Name\": \"peak_rss_bytes\", \"Unit\": \"Bytes\"}], "

@@ -14,11 +14,13 @@ struct Text text_of(const char *word);
 /* Bytes of the character at the front of a text that is not empty; 0 where it is no UTF-8. */
 size_t utf8_size(const char *at, const char *end);
 
-/* Grows as it is written to, and keeps its memory when cleared. A write that finds no memory
- * or would pass the limit leaves it as it is and sets failed. */
+/* Grows as it is written to, and keeps its memory when cleared, unless that is far more than
+ * it held of late. A write that finds no memory or would pass the limit leaves it as it is and
+ * sets failed. */
 struct Buffer {
   char *start;
   size_t size, capacity;
+  size_t usual; /* about the most it held of late */
   size_t limit; /* the most it may hold; zero for no limit */
   bool failed;
 };
