@@ -10,10 +10,11 @@ help: ## list the targets
 
 setup: $(STAMP) ## create .venv with suture, its peers for tests, and the linters
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt codegen/decoder.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "suture needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,dev,aws,bench]'
+	$(BIN)/pip download --quiet --no-deps --requirement codegen/decoder.txt --dest .venv/share/suture
 	touch $@
 
 demo: setup ## analyse, plan, compile and invoke on real handwritten digits
