@@ -53,7 +53,10 @@ def take(peer, kind="response"):
 
 
 def test_events_are_answered_and_told_of(api, function):
-    event = b'{"profile": {"x": [1,\n"}"]}, "bucket":"b, {\\"c", "propensity" : 0.5 ,"features":{"a":1}}'
+    event = (
+        b'{"profile": {"x": [1,\n"}"]}, "bucket":"b, {\\"c", "propensity" : 0.5 ,'
+        b'"features":{"a":1}}'
+    )
     for i in range(3):
         message = ask(api, event, f"id-{i}")
         assert (message.kind, message.body) == ("response", event)
@@ -146,7 +149,8 @@ def test_an_api_that_only_hangs_up(listener, start):
         b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 500 Error\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: ../x\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: ../x\r\n"
+        b"Content-Length: 2\r\n\r\n{}",
         b"no HTTP at all\r\n\r\n",
     ],
 )
