@@ -1,9 +1,9 @@
-"""Packages of one program side by side: suture's two backends and plain Python + ONNX Runtime.
+"""Packages of one program side by side: suture's own, and plain Python + ONNX Runtime.
 
     .venv/bin/python benchmarks/package.py
 
 The program is the example's plan for a spoilt digit. Every flavour is a zip, unpacked and run
-under the same Runtime API with Amazon's client, one start of each in turn. "Plain" is what
+under the same Runtime API, Python with Amazon's client, one start of each in turn. "Plain" is what
 ``pip install onnxruntime`` into a package gives, with the handler a user would write.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from suture.codegen.archive import Content, write_archive
+from suture.codegen.flavour import Runtime
 from suture.codegen.invoke import HANDLER, invoke, read_model
 from suture.codegen.request import tensor
 from suture.compiler.cost.records import Records, machine, versions
@@ -83,19 +84,24 @@ def plain_package(model: Path, folder: Path) -> Path:
 def build(folder: Path) -> dict[str, Flavour]:
     """Build every flavour of the same program."""
     task, cache = read_task(DIGITS / "task.toml"), folder / "cache"
-    backends: tuple[Which, ...] = ("tvm", "ort")
+    kinds: tuple[tuple[Runtime, Which], ...] = (
+        ("native", "tvm"),
+        ("native", "ort"),
+        ("python", "tvm"),
+        ("python", "ort"),
+    )
     flavours: dict[str, Flavour] = {}
     model = folder / "model.onnx"
-    for backend in backends:
+    for runtime, backend in kinds:
         done = compile_task(
             task,
             DIGITS / "spoilt.png",
-            folder / backend,
-            options=Options(cache=cache, backend=backend),
+            folder / runtime / backend,
+            options=Options(cache=cache, backend=backend, runtime=runtime),
             records=Records(cache / "records.sqlite"),
             say=lambda line: None,
         )
-        flavours[f"suture, {backend}"] = Flavour(done.built[0].written.path)
+        flavours[f"suture, {runtime}, {backend}"] = Flavour(done.built[0].written.path)
         assert done.planned is not None
         save_model(done.planned.model, model)
     flavours["Python + onnxruntime"] = Flavour(plain_package(model, folder), "plain.handler")
@@ -121,7 +127,7 @@ def main() -> None:
     logging.disable(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         flavours = build(Path(name))
-        model = read_model(flavours["suture, tvm"].path)
+        model = read_model(flavours["suture, native, tvm"].path)
         pixels = decode(DIGITS / "spoilt.png", "image/gray")
         entry = tensor(model["inputs"][0], pixels, Location("spoilt.png"))
         measure(flavours, {"inputs": [entry]}, rounds)
@@ -131,8 +137,8 @@ def main() -> None:
         for title, flavour in flavours.items():
             print(
                 f"| {title} | {flavour.path.stat().st_size / 1e6:.2f} "
-                f"| {statistics.median(flavour.ready_ms):.0f} "
-                f"| {statistics.median(flavour.cold_ms):.0f} "
+                f"| {statistics.median(flavour.ready_ms):.1f} "
+                f"| {statistics.median(flavour.cold_ms):.1f} "
                 f"| {statistics.median(flavour.warm_ms):.2f} "
                 f"| {statistics.median(flavour.rss_bytes) / 1e6:.0f} |"
             )
