@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/package.py
 
 The program is the example's plan for a spoilt digit. Every flavour is a zip, unpacked and run
-under the same Runtime API, Python with Amazon's client, one start of each in turn. "Plain" is what
-``pip install onnxruntime`` into a package gives, with the handler a user would write.
+under the same Runtime API, Python's with Amazon's client, one start of each in turn. "Plain"
+is what ``pip install onnxruntime`` into a package gives, with the handler a user would write.
 """
 
 from __future__ import annotations
