@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import onnx
 import pytest
 
 FILES = {"bootstrap", "model.json", "provenance.json", "sbom.cdx.json"}
@@ -55,6 +56,25 @@ def test_only_an_image_the_same_each_time(suture, net, tmp_path):
 def test_what_images_do_not_go_with(suture, net, tmp_path, options, why):
     done = suture("compile", net, "-o", "out", "--package", "oci", *options, code=2)
     assert why in " ".join(done.err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_images_cannot_hold(suture, tmp_path):
+    """The zip could be made with ONNX Runtime; what was asked for cannot, and nothing is."""
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Det", ["x"], ["y"], name="volume")],
+        "net",
+        [value("x", 1, [2, 2])],
+        [value("y", 1, [])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    onnx.save(model, tmp_path / "det.onnx")
+    both = ("--package", "zip", "--package", "oci")
+    err = suture("compile", "det.onnx", "-o", "out", *both, code=2).err
+    assert "no container image can be made" in err
+    assert "'Det'" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -241,13 +241,14 @@ def build(
         for attempt in attempts:
             records.add_kernels(kernel_records(attempt.choices.values(), target))
         measured_at = time.perf_counter()
-        packages, runtime_reason = [], ""
+        assembled, runtime_reason = [], ""
         for form in options.forms:
             backend = "tvm" if form == "oci" else chosen
             package, why = trial.package(backend, identity, form)
             recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[backend])
-            packages.append(write(attested(package, recipe), identity, out))
+            assembled.append(attested(package, recipe))
             runtime_reason = runtime_reason or why
+        packages = [write(package, identity, out) for package in assembled]
     for written in packages:
         say(f"package: {written.path.name}, {written.nbytes / 1e6:.2f} MB")
     done = time.perf_counter()
@@ -426,10 +427,15 @@ class Trial:
         """Return the package of a backend, and why its runtime.
 
         Raises:
-            BackendError: The backend does not hold the model.
+            BackendError: An image is asked for, and TVM does not hold the model.
         """
         if name not in self.compiled:
-            raise self.failures[name]
+            failure = self.failures[name]
+            raise BackendError(
+                f"no container image can be made: {failure.message}",
+                at=failure.at,
+                hint="leave --package oci out: a zip can hold ONNX Runtime",
+            )
         document = self._document(name, identity)
         wanted = "native" if form == "oci" else self._options.runtime
         runtime, reason = choose_runtime(wanted, document, self._target)
