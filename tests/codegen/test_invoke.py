@@ -108,6 +108,28 @@ def test_both_runtimes_answer_alike(packages, change):
     assert native == python
 
 
+def test_scalars_and_several_inputs(parse, tvm_backend, pack, target, tmp_path):
+    model = parse(
+        "g (float a, int64[2, 1] b, bool[3] c, double[1, 3] d)"
+        "=> (float[2, 1] y, bool[3] n, double[3, 1] t, float s) {"
+        " f = Cast <to = 1> (b) y = Add(f, a) n = Not(c)"
+        " t = Transpose <perm = [1, 0]> (d) s = Neg(a) }"
+    )
+    compiled = tvm_backend.compile(model.clone(), target, tmp_path / "build")
+    answers = []
+    for runtime in ("native", "python"):
+        package = pack(compiled, model, runtime=runtime)
+        path = write_package(package, tmp_path / runtime).path
+        event = random_event(read_model(path))
+        answers.append(arrays(invoke(path, event, warm=0).output))
+    native, python = answers
+    assert [(name, array.shape) for name, array in native.items()] == [
+        *(("y", (2, 1)), ("n", (3,)), ("t", (3, 1)), ("s", ()))
+    ]
+    for name, array in native.items():
+        np.testing.assert_array_equal(array, python[name])
+
+
 def test_what_models_say_of_themselves(packages):
     native, python = map(read_model, packages.values())
     assert {**native, "runtime": "python"} == python

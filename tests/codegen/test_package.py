@@ -53,12 +53,13 @@ def test_model_json(package):
     assert document["plan"] is None
 
 
+@pytest.mark.parametrize("runtime", ["native", "python"])
 def test_built_twice_gives_the_same_bytes(
-    package, conv_model, tvm_backend, target, pack, tmp_path
+    compiled, conv_model, tvm_backend, target, pack, runtime, tmp_path
 ):
     again = tvm_backend.compile(conv_model.clone(), target, tmp_path / "elsewhere")
-    second = pack(again, conv_model)
-    one = write_package(package, tmp_path / "one")
+    second = pack(again, conv_model, runtime=runtime)
+    one = write_package(pack(compiled, conv_model, runtime=runtime), tmp_path / "one")
     two = write_package(second, tmp_path / "two")
     assert one.path.read_bytes() == two.path.read_bytes()
     assert one.digest == two.digest
