@@ -59,6 +59,13 @@ class Local:
         """Whether it is a transposed convolution."""
         return self.node.op_type == "ConvTranspose"
 
+    def whole_strides(self, rows: Rows) -> Rows:
+        """Return rows with as few more as make kernels of transposed convolutions regular."""
+        if not self.transposed:
+            return rows
+        step, total = self.stride, height(self.output)
+        return rows[0] // step * step, min(-(-rows[1] // step) * step, total)
+
     def reads(self, rows: Rows) -> Rows | None:
         """Return the rows that it reads of each image, or None where it can read none.
 

@@ -17,6 +17,8 @@ from suture.passes.tile.strips import Landscape, Piece, Region, is_strip, work_o
 STRIPS = (2, 4, 8, 16, 32)
 LEAST_WORK = 0.01
 """Further work below this fraction counts as this much: copies are not free."""
+STEP_WORK = 1_000_000
+"""What a further kernel counts as, in multiply-adds: it is called, compiled and stored."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Search:
                 more = work_of(then.steps) - work
                 if work + more > self._most_work:
                     break
+                more += STEP_WORK * (len(then.steps) - len(now.steps))
                 less = excess - then.excess(self._limit)
                 worth = less / max(more, LEAST_WORK * work)
                 if worth > most:

@@ -133,6 +133,8 @@ class Region:
         """Return which rows of every tensor some of the output need; None where none can."""
         found = {self.output: rows}
         for node in reversed(self.nodes):
+            if node.output is not self.output:
+                found[node.output] = node.whole_strides(found[node.output])
             seen = node.reads(found[node.output])
             if seen is None:
                 return None
