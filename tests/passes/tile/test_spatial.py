@@ -162,7 +162,8 @@ def test_rows_of_a_gate_are_no_rows(parse):
 def test_any_convolution(parse, rows, kernel, stride, top, bottom, dilation, seed):
     if (kernel - 1) * dilation + 1 > rows + top + bottom:
         return
-    window = f"Conv<pads=[{top},0,{bottom},0], strides=[{stride},1], dilations=[{dilation},1]>(x, w)"
+    pads, steps = f"{top},0,{bottom},0", f"{stride},1"
+    window = f"Conv<pads=[{pads}], strides=[{steps}], dilations=[{dilation},1]>(x, w)"
     check(parse, chain(window, 2, rows), SMALL, seed, w=(2, 3, kernel, 1))
 
 
