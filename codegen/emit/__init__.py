@@ -22,6 +22,7 @@ from suture.codegen.emit.quantized import (
 )
 from suture.codegen.emit.resize import emit_resize
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
+from suture.codegen.emit.strips import emit_slice
 from suture.codegen.groups.affine import AFFINE
 from suture.codegen.groups.attention import ATTENTION
 from suture.codegen.groups.conv import CONV
@@ -49,6 +50,7 @@ EMITTERS: Mapping[str, Emit] = {
     "LogSoftmax": emit_softmax,
     "MaxPool": emit_pool,
     "QuantizeLinear": emit_quantize,
+    "Slice": emit_slice,
     "Softmax": emit_softmax,
     **dict.fromkeys(ELEMENTWISE, emit_elementwise),
 }

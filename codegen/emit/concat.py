@@ -10,6 +10,7 @@ from tvm import relax
 
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.operands import dims
+from suture.codegen.emit.strips import ROWS_AXIS, paste
 from suture.codegen.schedule.join import join
 
 
@@ -22,6 +23,8 @@ def emit_concat(emitter: Emitter, operator: Operator) -> Any | None:
     if axis == 1 and in_blocks and all(dims(x)[1] % lanes == 0 for x in inputs):
         twin = _join(emitter, [emitter.twin(x) for x in inputs], 0)
         return emitter.plain(twin, sum(dims(x)[1] for x in inputs))
+    if axis == ROWS_AXIS and len(shape) == 4 and all(x in emitter.twins for x in inputs):
+        return emitter.plain(paste(emitter, [emitter.twins[x] for x in inputs]), shape[1])
     return _join(emitter, inputs, axis) if math.prod(shape[:axis]) == 1 else None
 
 

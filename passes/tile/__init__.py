@@ -1,0 +1,1 @@
+"""Passes that compute large tensors a part at a time."""
