@@ -26,6 +26,7 @@ from suture.compiler.target import find_target
 from suture.compiler.task import read_task
 from suture.driver.benching import Contest, Peer, bench_model, bench_task
 from suture.driver.building import Options
+from suture.driver.rewriting import Rewriting
 
 NAMES = {"ort": "ONNX Runtime", "openvino": "OpenVINO"}
 
@@ -79,7 +80,9 @@ def bench(
 
     Example: suture bench net.onnx --threads 2 --against openvino
     """
-    options = Options(cache=cache, effort=effort, size_speed=size_speed)
+    options = Options(
+        cache=cache, effort=effort, size_speed=size_speed, rewriting=Rewriting(verify=False)
+    )
     contest = Contest(peer=against, threads=threads, seconds=seconds, options=options)
     chosen = find_target(target) if target else None
     with out.progress(total=8 if source.suffix == ".toml" else 4) as say:

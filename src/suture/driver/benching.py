@@ -22,13 +22,12 @@ from suture.compiler.profile.base import RequestProfile
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
-from suture.driver.building import Case, Options, Say, Trial, decide
+from suture.driver.building import Case, Options, Say, Trial, answered_anew, decide
 from suture.driver.compiling import expected_answer, open_model
 from suture.driver.planning import plan_task
+from suture.driver.rewriting import rewrite
 from suture.errors import BackendError, Location, RequestError
 from suture.passes.base import PassContext
-from suture.passes.manager import PassManager
-from suture.passes.pipeline import parse_pipeline
 
 Peer = Literal["ort", "openvino"]
 OURS = "suture"
@@ -196,9 +195,11 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
         assert_equal(subject.expected, rival(inputs), what=peer)
         say(f"peer: {peer} holds the model")
         context = PassContext(target=target, profile=subject.profile)
-        PassManager(parse_pipeline(options.passes)).run(model, context)
-        case = Case(inputs=inputs, expected=subject.expected)
-        trial = Trial(model, [case], target, folder, options)
+        rewritten = rewrite(model, inputs, options.rewriting, context=context)
+        cases: Sequence[Case] = [Case(inputs=inputs, expected=subject.expected)]
+        if not rewritten.exact:
+            cases = answered_anew(model, cases)
+        trial = Trial(model, cases, target, folder, options)
         trial.compile(say)
         timings = measure(trial.runs, inputs, rounds=options.rounds)
         backend, reason = decide([timings], trial.failures, options.backend, target)
