@@ -16,6 +16,7 @@ from suture.cli.options import (
     DEFAULT_TARGET,
     bind,
     cache,
+    cost_model,
     effort,
     neither,
     read_sizes,
@@ -34,6 +35,7 @@ from suture.codegen.flavour import Wanted
 from suture.codegen.invoke import invoke as invoke_package
 from suture.codegen.invoke import read_model
 from suture.codegen.request import arrays, file_event, random_event
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.target import Target, find_target
 from suture.compiler.task import Task, read_task
 from suture.driver.bisecting import bisect_model, bisect_task
@@ -79,6 +81,7 @@ MOST_SHOWN = 20
 )
 @size_speed
 @effort
+@cost_model
 @bind
 @request
 @cache
@@ -96,6 +99,7 @@ def compile_(
     bisect: bool,
     size_speed: SizeSpeed,
     effort: Effort,
+    cost: CostModelPlugin,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -111,6 +115,7 @@ def compile_(
         runtime=runtime,
         size_speed=size_speed,
         effort=effort,
+        cost=cost,
         forms=tuple(dict.fromkeys(forms)),
     )
     chosen = tuple(map(find_target, targets))

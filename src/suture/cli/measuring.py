@@ -11,6 +11,7 @@ from suture.cli.options import (
     DEFAULT_TARGET,
     bind,
     cache,
+    cost_model,
     effort,
     neither,
     read_sizes,
@@ -22,6 +23,7 @@ from suture.cli.options import (
 from suture.cli.output import Output, speaking
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.target import find_target
 from suture.compiler.task import read_task
 from suture.driver.benching import Contest, Peer, bench_model, bench_task
@@ -56,6 +58,7 @@ NAMES = {"ort": "ONNX Runtime", "openvino": "OpenVINO"}
 @click.option("--target", help="In place of the task's first.")
 @size_speed
 @effort
+@cost_model
 @bind
 @request
 @cache
@@ -69,6 +72,7 @@ def bench(
     target: str | None,
     size_speed: SizeSpeed,
     effort: Effort,
+    cost: CostModelPlugin,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -81,7 +85,11 @@ def bench(
     Example: suture bench net.onnx --threads 2 --against openvino
     """
     options = Options(
-        cache=cache, effort=effort, size_speed=size_speed, rewriting=Rewriting(verify=False)
+        cache=cache,
+        effort=effort,
+        cost=cost,
+        size_speed=size_speed,
+        rewriting=Rewriting(verify=False),
     )
     contest = Contest(peer=against, threads=threads, seconds=seconds, options=options)
     chosen = find_target(target) if target else None

@@ -19,6 +19,7 @@ from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
+from suture.codegen.choose.model import BOOSTED_TREES
 from suture.codegen.document import Identity, model_document
 from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.flavour import Runtime, Wanted, choose_runtime
@@ -28,8 +29,10 @@ from suture.codegen.package import Package, Written, assemble, write_package
 from suture.codegen.provenance import attested
 from suture.codegen.recipe import Option
 from suture.codegen.weigh import peak_rss_bytes
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
+from suture.compiler.spec import format_spec
 from suture.compiler.target import Target
 from suture.compiler.verify import (
     Arrays,
@@ -64,6 +67,7 @@ class Options:
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
         effort: How much time goes into choosing schedules.
+        cost: The cost model that is asked, from effort 1 on.
         forms: What is made for each target. An image holds what TVM compiles.
     """
 
@@ -74,6 +78,7 @@ class Options:
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+    cost: CostModelPlugin = BOOSTED_TREES
     forms: tuple[Form, ...] = ("zip",)
 
     @property
@@ -89,6 +94,7 @@ class Options:
             "passes": format_pipeline(self.rewriting.passes),
             "size_speed": self.size_speed,
             "effort": self.effort,
+            "cost_model": format_spec(self.cost.name, self.cost),
             "sizes": [dict(case.sizes) for case in cases if case.sizes],
         }
 
@@ -356,7 +362,10 @@ class Trial:
         """Compile with every backend asked for; raise where none holds the model."""
         options = self._options
         for backend in backends(
-            options.cache, size_speed=options.size_speed, effort=options.effort
+            options.cache,
+            size_speed=options.size_speed,
+            effort=options.effort,
+            cost=options.cost,
         ):
             if options.wanted in ("auto", backend.name):
                 self._compile(backend)
