@@ -20,14 +20,14 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
 from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser
-from suture.codegen.emit import EMITTERS
 from suture.codegen.emit.base import Emitter, Operator
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.inline import inline
 from suture.codegen.parallel import parallelize
 from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
-from suture.codegen.schedule.base import Processor, processor_of
+from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import vectorize
 from suture.compiler.model import infer_shapes, opset_of
 from suture.compiler.target import Target
@@ -95,12 +95,16 @@ def lower(
     with phases.phase("import"):
         check_static(model)
         prepared = prepare(model)
-        check_operators(prepared)
-        groups = group(prepared)
+        rules = Rules.installed()
+        check_operators(prepared, rules)
+        groups = group(prepared, rules.matchers)
         budget = plan_weights(prepared, processor_of(target), size_speed)
         logger.info("%s", budget)
         tell(prepared, budget)
-        imported, emitter = import_model(prepared, processor_of(target), chooser, phases)
+        emitter = Emitter(
+            relax.BlockBuilder(), processor_of(target), chooser, phases, rules.further
+        )
+        imported = import_model(prepared, emitter, rules)
     with phases.phase("lower"):
         module = write_buffers(fuse(imported, processor), processor)
         module = parallelize(vectorize(inline(module)), target.threads)
@@ -170,15 +174,15 @@ def split_sums(model: ir.Model) -> None:
         ir.convenience.replace_nodes_and_values(model.graph, node, [node], made, [old], [new])
 
 
-def check_operators(model: ir.Model) -> None:
-    """Raise ``BackendError`` for the first node whose operator TVM's importer lacks."""
+def check_operators(model: ir.Model, rules: Rules) -> None:
+    """Raise ``BackendError`` for the first node that no rule and not TVM's importer knows."""
     known = onnx_frontend._get_convert_map()
     for node in model.graph:
         if node.op_type in CONTROL_FLOW:
             raise _unsupported(model, node, "control flow cannot be planned ahead of time")
         if node.domain not in DOMAINS:
             raise _unsupported(model, node, f"TVM does not know the domain {node.domain!r}")
-        if node.op_type not in known:
+        if node.op_type not in known and not rules.emits(node.op_type):
             raise _unsupported(model, node, "TVM's importer lacks it")
 
 
@@ -195,6 +199,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
 
     node: tuple[str, str] | None = None
     emitter: Emitter
+    rules: Rules
 
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
         """Leave that to ``check_operators``, which names the node."""
@@ -209,21 +214,19 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             made.extend(given)
             return super(_Importer, self)._convert_operator(op_name, made, dict(attrs), opset)
 
-        if op_name in EMITTERS and inputs:
+        if inputs:
             operator = Operator(
                 name=op_name, inputs=list(inputs), attributes=attrs, stock=stock
             )
-            made = EMITTERS[op_name](self.emitter, operator)
+            made = self.rules.emit(self.emitter, operator)
             if made is not None:
                 return made
         made = stock(inputs)
         return self.bb.emit(made) if isinstance(made, relax.Call) else made
 
 
-def import_model(
-    model: ir.Model, processor: Processor, chooser: Chooser, phases: Phases
-) -> tuple[tvm.IRModule, Emitter]:
-    """Return a prepared and grouped model in Relax, and what emitted its kernels.
+def import_model(model: ir.Model, emitter: Emitter, rules: Rules) -> tvm.IRModule:
+    """Return a prepared and grouped model in Relax, its kernels emitted by rules.
 
     Raises:
         BackendError: The importer fails; names node and operator.
@@ -231,12 +234,12 @@ def import_model(
     proto = ir.to_proto(model)
     assert isinstance(proto, onnx.ModelProto)
     importer = _Importer({}, "float32")
-    importer.emitter = Emitter(importer.bb, processor, chooser, phases)
+    importer.bb, importer.emitter, importer.rules = emitter.builder, emitter, rules
     # The importer prints what it fails on, and warns of every name it changes.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            module = importer.from_onnx(proto.graph, opset_of(model))
+            return importer.from_onnx(proto.graph, opset_of(model))
         except Exception as error:
             name, op = importer.node or ("", "")
             raise BackendError(
@@ -245,7 +248,6 @@ def import_model(
                 at=Location(model.graph.name or "model", name),
                 hint="use the backend ort",
             ) from error
-    return module, importer.emitter
 
 
 def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ import onnx_ir.passes.common as ir_passes
 from google.protobuf.message import DecodeError
 
 from suture.compiler.component import Dim
+from suture.compiler.mapped import map_weights, read_without_weights
 from suture.errors import BackendError, Location, ModelError
 
 FREE_INITIALIZERS = 4
@@ -18,7 +20,7 @@ FREE_INITIALIZERS = 4
 
 
 def load_model(path: Path) -> ir.Model:
-    """Return the model in a file; weights stay on disk until used.
+    """Return the model in a file; large weights stay there, and are mapped where used.
 
     Initializers leave the list of graph inputs (IR version 3 asked for them there).
 
@@ -29,21 +31,24 @@ def load_model(path: Path) -> ir.Model:
     if not path.is_file():
         raise ModelError("no such file", at=Location(str(path)))
     try:
-        proto = onnx.load(path, load_external_data=False)
-    except (DecodeError, ValueError) as error:
+        read = read_without_weights(path)
+    except (DecodeError, ValueError, OSError) as error:
         raise ModelError(
             f"not a readable ONNX file ({error})",
             at=Location(str(path)),
             hint="export the model again, or check that the download is complete",
         ) from error
+    proto = read.proto
     if not proto.graph.node and not proto.graph.output:
         raise ModelError("the file holds no graph", at=Location(str(path)))
     check_external_data(proto, path)
     check_operators(proto, path.name)
     try:
-        model = ir.load(path)
+        model = ir.from_proto(proto)
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"malformed graph ({error})", at=Location(str(path))) from error
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    map_weights(model, read)
     ir_passes.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, FREE_INITIALIZERS)
     return model
@@ -163,8 +168,16 @@ def _known(inferred: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | N
 
 
 def save_model(model: ir.Model, path: Path) -> None:
-    """Write a model as one file; equal models give equal bytes."""
-    path.write_bytes(model_bytes(model))
+    """Write a model as one file, whole or not at all; equal models give equal bytes.
+
+    A file in use is replaced, not written over: its weights may still be read from it.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(model_bytes(model))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def model_bytes(model: ir.Model) -> bytes:

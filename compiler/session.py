@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
 from suture.compiler.model import model_bytes
 from suture.errors import BackendError, Location
+
+LENT = 1 << 20
+"""Bytes of a weight from which a session is lent it, in place of a copy of its own."""
+
+
+def lend_weights(model: ir.Model) -> tuple[ir.Model, dict[str, npt.NDArray[Any]]]:
+    """Return a model that asks for its large weights as inputs, and these.
+
+    A session copies every initializer, and reads inputs where they are: a model whose session
+    runs once or twice need not be in memory twice. Numbers are the same as long as nothing is
+    optimised, which would need to know what is constant.
+    """
+    copy, lent = model.clone(), dict[str, npt.NDArray[Any]]()
+    for name, value in list(copy.graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes < LENT or value.is_graph_input():
+            continue
+        if value.is_graph_output() or tensor.dtype not in LENDABLE:
+            continue
+        lent[name] = tensor.numpy()
+        value.shape, value.dtype = ir.Shape(lent[name].shape), tensor.dtype
+        value.const_value = None
+        del copy.graph.initializers[name]
+        copy.graph.inputs.append(value)
+    return copy, lent
+
+
+LENDABLE = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 
 
 def open_session(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
-SPEC = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*(?:\{([^{}]*)\})?\s*")
+SPEC = re.compile(r"\s*([A-Za-z0-9_.*-]+)\s*(?:\{([^{}]*)\})?\s*")
 
 
 class SpecError(ValueError):

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from suture.compiler.component import Port
 from suture.compiler.inspect import read_ports
-from suture.compiler.session import open_session
+from suture.compiler.session import lend_weights, open_session
 from suture.errors import Location, RequestError, VerifyError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -78,10 +78,11 @@ def seeded_inputs(model: ir.Model, rng: np.random.Generator) -> dict[str, npt.ND
 
 def run_reference(model: ir.Model, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
     """Return the outputs as ONNX Runtime computes them with its own optimisations off."""
-    session = open_session(model, optimize=False)
+    bare, weights = lend_weights(model)
+    session = open_session(bare, optimize=False)
     names = [output.name for output in session.get_outputs()]
     wanted = {value.name for value in session.get_inputs()}
-    feed = {name: array for name, array in inputs.items() if name in wanted}
+    feed = {name: array for name, array in inputs.items() if name in wanted} | weights
     try:
         return dict(zip(names, session.run(names, feed), strict=True))
     except Exception as error:

@@ -61,10 +61,23 @@ class GraphPass(ABC):
     """One rewrite of a model, in place.
 
     Subclasses are frozen dataclasses: their fields are the pass's options, so a pass
-    prints as the text that would select it on the command line.
+    prints as the text that would select it on the command line. Where it may stand in a
+    pipeline it declares by names of passes, in which ``*`` stands for any letters.
+
+    Attributes:
+        name: The name of its entry point.
+        exact: Whether every answer stays as it was, up to rounding. Of a pass that is not,
+            whose measure is an accuracy budget, observers check types and shapes only.
+        after: Passes that come before it, where they are in the pipeline at all.
+        before: Passes that come after it, likewise.
+        needs: Passes without one of which, earlier in the pipeline, it cannot do its work.
     """
 
     name: ClassVar[str]
+    exact: ClassVar[bool] = True
+    after: ClassVar[tuple[str, ...]] = ()
+    before: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def requires(self, model: ir.Model, ctx: PassContext) -> None:  # noqa: B027
         """Raise ``PassError`` if the model is not fit for this pass."""

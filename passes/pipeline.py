@@ -1,11 +1,18 @@
-"""Pipelines as text: ``fold-constants,fold-batch-norm,prune-dead-nodes``."""
+"""Pipelines as text: ``fold-constants,fuse-*,prune-channels{budget=0.01}``.
+
+An item is a pass with its options; a pattern for all passes whose names match, in the order
+that they declare; a pipeline by name; or a TOML file. What ends with ``?`` is left out where
+nothing of the name is installed.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import make_dataclass
+from fnmatch import filter as matching
+from pathlib import Path
 from typing import get_type_hints
 
 import onnx_ir as ir
@@ -15,30 +22,38 @@ from suture.compiler.spec import SpecError, build_spec, did_you_mean, parse_spec
 from suture.errors import Location, PassError
 from suture.passes.base import GraphPass
 from suture.passes.foreign import ForeignPass
+from suture.passes.order import check_order, in_order
+from suture.passes.pipeline_file import SUFFIX, read_pipeline
 
 GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
     "exact": "remove-identities,fold-constants,fold-normalization,fold-batch-norm,"
     "merge-equal-subgraphs,prune-dead-nodes",
+    "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
+    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",
     "none": "",
 }
-"""Pipelines by name. ``exact`` leaves every answer as it was, up to rounding."""
+"""Pipelines by name, of what is installed.
+
+``exact`` leaves every answer as it was, up to rounding. ``fast`` and ``small`` also make use
+of passes that keep to an accuracy budget, for time, or for bytes and memory.
+"""
 
 ITEM_END = re.compile(r",(?![^{]*\})")
 
 
 def parse_pipeline(text: str) -> tuple[GraphPass, ...]:
-    """Return the passes that a text selects, in order; named pipelines may stand in it.
+    """Return the passes that a text selects, in order.
 
     Raises:
-        PassError: No such pass or option is installed; the hint names the nearest.
+        PassError: No such pass or option is installed, and the hint names the nearest; or a
+            pass comes before one that it must come after.
+        ManifestError: A file cannot be read.
     """
-    passes: list[GraphPass] = []
-    for item in filter(str.strip, ITEM_END.split(text)):
-        named = PIPELINES.get(item.strip())
-        passes += [_parse(item)] if named is None else parse_pipeline(named)
-    return tuple(passes)
+    passes = tuple(_passes(text, within=()))
+    check_order(passes)
+    return passes
 
 
 def format_pipeline(passes: tuple[GraphPass, ...]) -> str:
@@ -46,30 +61,52 @@ def format_pipeline(passes: tuple[GraphPass, ...]) -> str:
     return ",".join(map(str, passes))
 
 
-def _parse(text: str) -> GraphPass:
-    at = Location("--passes", text.strip())
-    installed = discover(GROUP)
+def _passes(text: str, within: tuple[str, ...]) -> Iterator[GraphPass]:
+    """Yield a text's passes; ``within`` are the files that led to it."""
+    for item in filter(None, map(str.strip, ITEM_END.split(text))):
+        if item in PIPELINES:
+            yield from _passes(PIPELINES[item], within)
+        elif item.endswith(SUFFIX):
+            if item in within:
+                raise PassError(
+                    "the file is part of itself", at=Location("--passes", " > ".join(within))
+                )
+            yield from _passes(read_pipeline(Path(item)), (*within, item))
+        else:
+            yield from _matching(item)
+
+
+def _matching(item: str) -> tuple[GraphPass, ...]:
+    """Return the pass of an item, or those that its pattern matches."""
+    at = Location("--passes", item)
     try:
-        name, options = parse_spec(text)
+        name, options = parse_spec(item.removesuffix("?"))
     except SpecError as error:
         raise PassError(str(error), at=at) from error
-    if name not in installed:
+    installed = discover(GROUP)
+    names = matching(installed, name) if "*" in name else [name] * (name in installed)
+    if not names and not item.endswith("?"):
         raise PassError(
             f"no pass {name!r} is installed" + did_you_mean(name, [*installed, *PIPELINES]),
             at=at,
             hint="suture passes lists what is installed",
         )
-    cls = load(installed[name])
+    return in_order(_build(each, options, at) for each in names)
+
+
+def _build(name: str, options: Mapping[str, str], at: Location) -> GraphPass:
+    point = discover(GROUP)[name]
+    cls = load(point)
     try:
         if isinstance(cls, type) and issubclass(cls, GraphPass):
+            if cls.name != name:
+                raise PassError(f"{point.value} calls itself {cls.name!r}", at=at)
             return build_spec(cls, name, options)
         if isinstance(cls, type) and issubclass(cls, ir.passes.PassBase):
             return _foreign(cls, name, options)
     except (SpecError, TypeError) as error:
         raise PassError(str(error), at=at) from error
-    raise PassError(
-        f"{installed[name].value} is neither a GraphPass nor a pass of onnx_ir", at=at
-    )
+    raise PassError(f"{point.value} is neither a GraphPass nor a pass of onnx_ir", at=at)
 
 
 def _foreign(

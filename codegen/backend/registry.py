@@ -9,11 +9,16 @@ from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.backend.tvm import TvmBackend
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
-from suture.codegen.choose.model import MODEL
+from suture.codegen.choose.model import BOOSTED_TREES, MODEL
+from suture.compiler.cost.plugin import CostModelPlugin
 
 
 def backends(
-    cache: Path, *, size_speed: SizeSpeed = "balanced", effort: Effort = 0
+    cache: Path,
+    *,
+    size_speed: SizeSpeed = "balanced",
+    effort: Effort = 0,
+    cost: CostModelPlugin = BOOSTED_TREES,
 ) -> tuple[Backend, ...]:
     """Return every backend, the preferred one first.
 
@@ -21,9 +26,14 @@ def backends(
         cache: Folder for what compilers want to keep between runs.
         size_speed: How far packed weights may grow for faster kernels.
         effort: How much time goes into choosing schedules.
+        cost: The cost model that is asked, from effort 1 on.
     """
     tvm = TvmBackend(
-        zig_cache(cache), size_speed=size_speed, effort=effort, learned=cache / MODEL
+        zig_cache(cache),
+        size_speed=size_speed,
+        effort=effort,
+        learned=cache / MODEL,
+        cost=cost,
     )
     return (tvm, OrtBackend())
 

@@ -17,6 +17,7 @@ from suture.codegen.backend.base import Compiled, Kernel, Program, Slot
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.build import build_parts, write_kernels
 from suture.codegen.choose.effort import Effort, chooser_of
+from suture.codegen.choose.model import BOOSTED_TREES
 from suture.codegen.isolate import find_node
 from suture.codegen.link import LIBRARY, link_library
 from suture.codegen.lower import Lowered, LoweringError, lower, prepare
@@ -26,6 +27,7 @@ from suture.codegen.processor import kernel_sets, known, tvm_target
 from suture.codegen.sizes import BySizes
 from suture.codegen.specialise import Library, share
 from suture.codegen.walk import plan_program
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.model import bind_symbols
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
@@ -40,12 +42,14 @@ class TvmBackend:
         size_speed: How far packed weights may grow for faster kernels.
         effort: How much time goes into choosing schedules.
         learned: Where a cost model may have been learned, in place of the one that ships.
+        cost: The cost model that is asked, from effort 1 on.
     """
 
     cache: Path
     size_speed: SizeSpeed = "balanced"
     effort: Effort = 0
     learned: Path | None = None
+    cost: CostModelPlugin = BOOSTED_TREES
     name: ClassVar[str] = "tvm"
 
     def compile(
@@ -109,7 +113,7 @@ class TvmBackend:
         notes: tuple[str, ...],
     ) -> Compiled:
         phases = Phases()
-        chooser = chooser_of(self.effort, tvm_target(target), self.learned)
+        chooser = chooser_of(self.effort, tvm_target(target), self.learned, self.cost)
         lowered = [
             lower(model, target, size_speed=self.size_speed, chooser=chooser, phases=phases)
             for model in models

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from suture.codegen.choose.base import (
     spec_of,
 )
 from suture.compiler.cost.model import KernelModel, preferring
+from suture.compiler.cost.plugin import KernelCost
 
 MODEL = "cost-model.npz"
 """The model that ships, and in a folder of records the one that was learned there."""
@@ -30,7 +32,7 @@ class ByModel:
         model: The cost model.
     """
 
-    model: KernelModel
+    model: KernelCost
 
     def rank(self, question: Question) -> tuple[Schedule, ...]:
         """Return the schedules by expected time, the fastest first.
@@ -76,6 +78,20 @@ class ByModel:
             return {}
         times = map(float, self.model.predict(list(known.values())))
         return dict(zip(known, times, strict=True))
+
+
+@dataclass(frozen=True)
+class BoostedTrees:
+    """Boosted trees over analytic features: this machine's where it has tuned, else ours."""
+
+    name: ClassVar[str] = "boosted-trees"
+
+    def open(self, learned: Path | None) -> KernelModel:
+        """Return the model in a file, where there is one, else the one that ships."""
+        return cost_model(learned)
+
+
+BOOSTED_TREES = BoostedTrees()
 
 
 def cost_model(learned: Path | None) -> KernelModel:

@@ -47,6 +47,7 @@ class Emitter:
         processor: What the kernels are for.
         chooser: Which of its schedules a kernel gets.
         phases: Where the time of choosing is counted.
+        further: Returns what is weighed beside the schedules of an emitter's own rule.
 
     Attributes:
         twins: The twin of a value, where there is one.
@@ -60,6 +61,7 @@ class Emitter:
         processor: Processor,
         chooser: Chooser = BY_FORMULA,
         phases: Phases | None = None,
+        further: Callable[[Any, Processor], Sequence[Any]] = lambda shape, processor: (),
     ) -> None:
         self.builder = builder
         self.processor = processor
@@ -67,6 +69,7 @@ class Emitter:
         self.schedules: dict[str, str] = {}
         self.choices: dict[str, Choice] = {}
         self._chooser, self._phases = chooser, phases or Phases()
+        self._further = further
         self._kernels: dict[object, Any] = {}
         self._viewed: dict[Any, Any] = {}
         self._chosen: dict[Question, Choice] = {}
@@ -92,7 +95,7 @@ class Emitter:
             BackendError: None of them can be built.
         """
         question = Question(
-            schedules=tuple(schedules),
+            schedules=(*schedules, *self._further(shape, self.processor)),
             shape=shape,
             epilogue=epilogue,
             processor=self.processor,

@@ -33,6 +33,8 @@ class FoldBatchNorm(GraphPass):
     """
 
     name: ClassVar[str] = "fold-batch-norm"
+    after: ClassVar[tuple[str, ...]] = ("remove-identities", "fold-constants")
+    before: ClassVar[tuple[str, ...]] = ("merge-equal-subgraphs",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Apply onnxscript's rules, and say why each normalisation that stays does."""
@@ -45,7 +47,9 @@ class FoldBatchNorm(GraphPass):
             theirs.FuseBatchNormIntoConvTranspose(),
             theirs.FuseBatchNormIntoGemm(),
         )
-        RewriteRuleSet([_guarded(fold) for fold in folds]).apply_to_model(model)
+        leavings = _Leavings(model.graph)
+        RewriteRuleSet([_guarded(fold, leavings) for fold in folds]).apply_to_model(model)
+        leavings.drop()
         left = _batch_norms(model)
         made = tuple(made for node, made in before.items() if node not in left)
         declined = tuple(
@@ -63,10 +67,34 @@ def _batch_norms(model: ir.Model) -> list[ir.Node]:
     ]
 
 
-def _guarded(fold: RewriteRuleClassBase) -> RewriteRule:
+class _Leavings:
+    """Weights that were read at first and are no longer: one fold's go before the next.
+
+    Otherwise all weights of a model would be in memory twice.
+    """
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph = graph
+        self._read = [
+            value
+            for value in graph.initializers.values()
+            if value.uses() and not value.is_graph_output() and not value.is_graph_input()
+        ]
+
+    def drop(self) -> None:
+        """Let go of what nothing reads by now."""
+        for value in self._read:
+            name = str(value.name)  # which what came in its place may have by now
+            if not value.uses() and self._graph.initializers.get(name) is value:
+                del self._graph.initializers[name]
+        self._read = [value for value in self._read if value.uses()]
+
+
+def _guarded(fold: RewriteRuleClassBase, leavings: _Leavings) -> RewriteRule:
     """Return onnxscript's rule, kept from what we see an obstacle to."""
 
     def check(context: object, **matched: ir.Value) -> bool:
+        leavings.drop()
         node = matched["batchnorm_out"].producer()
         return (
             node is not None

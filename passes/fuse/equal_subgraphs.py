@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,21 +20,15 @@ class MergeEqualSubgraphs(GraphPass):
 
     Before: ``a = Conv(x, w1); b = Conv(x, w2)`` where ``w1`` and ``w2`` hold the same numbers.
     After: ``a = Conv(x, w1)``, read in place of both.
-    Both halves are onnx_ir's.
+    Nodes are merged by onnx_ir; its sharing of weights keeps a copy of every one, or fails
+    on text, so that it is written here.
     """
 
     name: ClassVar[str] = "merge-equal-subgraphs"
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Deduplicate initializers first, so that nodes over them become equal."""
-        weights = dict(model.graph.initializers)
-        ir_passes.DeduplicateInitializersPass(size_limit=1 << 40)(model)
-        at = model.graph.name or "model"
-        made = [
-            Note(Location(at, None, name), "equal weights are stored once")
-            for name in weights
-            if name not in model.graph.initializers
-        ]
+        made = [each for graph in model.graphs() for each in _share_weights(graph)]
         nodes = {node: note(node, "an equal node runs already") for node in model.graph}
         names = [node for node in model.graph if _names_output(node)]
         for number, node in enumerate(names):
@@ -43,6 +39,35 @@ class MergeEqualSubgraphs(GraphPass):
         left = set(model.graph)
         made += [made for node, made in nodes.items() if node not in left]
         return PassResult(model, made=tuple(made))
+
+
+def _share_weights(graph: ir.Graph) -> list[Note]:
+    """Let the first of equal initializers of a graph stand for the others, in place."""
+    alike: dict[object, list[tuple[ir.Value, ir.TensorProtocol]]] = defaultdict(list)
+    for value in graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or value.is_graph_input() or value.is_graph_output():
+            continue
+        alike[tensor.dtype, tuple(tensor.shape.numpy())].append((value, tensor))
+    made = []
+    for values in alike.values():
+        first: dict[bytes, ir.Value] = {}
+        for value, tensor in values if len(values) > 1 else ():
+            kept = first.setdefault(_digest(tensor), value)
+            if kept is not value:
+                value.replace_all_uses_with(kept)
+                del graph.initializers[str(value.name)]
+                at = Location(graph.name or "model", None, value.name)
+                made.append(Note(at, "equal weights are stored once"))
+    return made
+
+
+def _digest(tensor: ir.TensorProtocol) -> bytes:
+    """Return what only equal numbers of one type and shape have in common."""
+    if tensor.dtype == ir.DataType.STRING:
+        texts = ir.to_proto(tensor).string_data
+        return hashlib.sha256(b"".join(b"%d:%b" % (len(t), t) for t in texts)).digest()
+    return hashlib.sha256(tensor.tobytes()).digest()
 
 
 def _names_output(node: ir.Node) -> bool:

@@ -42,6 +42,7 @@ class FoldNormalization(GraphPass):
     """
 
     name: ClassVar[str] = "fold-normalization"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Take the arithmetic in, nearest node first, as far as it goes."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -94,9 +95,40 @@ def test_a_model_that_openvino_does_not_take(suture, one_node):
     assert "--against" in err
 
 
+def test_pipelines_side_by_side_over_models(suture, net, digits, tmp_path):
+    both = ("--passes", "none", "--passes", "remove-identities,fold-*")
+    arguments = ("bench", net, digits / "task.toml", *both, "--backend", "ort", *QUICK)
+    document = suture(*arguments, "-o", "bench", "--json").json
+    assert [model["name"] for model in document["models"]] == ["net", "digits"]
+    task = document["models"][1]["pipelines"]
+    assert list(task) == ["none", "remove-identities,fold-*"]
+    first, second = task.values()
+    assert first["nodes"] > second["nodes"]
+    assert first["ratio"] == 1
+    assert second["ratio"] == pytest.approx(second["median_ms"] / first["median_ms"], rel=0.5)
+    assert max(first["max_abs_err"], second["max_abs_err"]) < 1e-4
+    assert document["mean_ratio"]["none"] == 1
+    table, plot = ((tmp_path / path).read_text("utf-8") for path in document["files"])
+    rows = [line.split(" | ") for line in table.splitlines()]
+    assert [len(row) for row in rows] == [8] * 8
+    assert rows[5][1] == "`remove-identities,fold-*`"
+    assert ElementTree.fromstring(plot).tag == "{http://www.w3.org/2000/svg}svg"
+    told = suture(*arguments).out
+    assert "of the first, over 2: remove-identities,fold-*\n" in told
+
+
+def test_a_pipeline_against_a_peer(suture, net):
+    arguments = ("--passes", "none", "--backend", "ort", "--json", *QUICK)
+    document = suture("bench", net, *arguments).json
+    assert (document["backend"], document["reason"]) == ("ort", "as asked for")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("net", "net"), "give at least two"),
+        (("net", "-o", "bench"), "give at least two"),
+        (("net", "--passes", "none", "--passes", "exakt"), "did you mean 'exact'?"),
         (("none.onnx",), "no such file"),
         (("notes.txt",), "neither"),
         (("net", "--threads", "4096"), "--threads"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from suture.codegen.budget import GROWTH, Offer, WeightBudget, plan_weights, spend, tell
 from suture.codegen.emit.conv import WEIGHT_BYTES
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.lower import lower, prepare
 from suture.codegen.schedule.base import WIDTHS
@@ -106,7 +107,7 @@ def model(parse):
 @pytest.fixture
 def grouped(model):
     made = prepare(model)
-    group(made)
+    group(made, Rules.installed().matchers)
     return made
 
 
@@ -152,7 +153,7 @@ def test_what_is_emitted(model, target, size_speed, kernels):
 
 def plan_weights_of(model, size_speed):
     made = prepare(model)
-    group(made)
+    group(made, Rules.installed().matchers)
     return plan_weights(made, AVX2, size_speed)
 
 

@@ -1,10 +1,13 @@
 import json
 
 import numpy as np
+import onnx.parser
+import onnx_ir as ir
 import pytest
 
-from suture.compiler.model import load_model
-from suture.compiler.session import open_session
+from suture.compiler.model import load_model, model_bytes
+from suture.compiler.session import LENT, lend_weights, open_session
+from suture.compiler.verify import run_reference
 from suture.errors import BackendError
 
 TEXT = """named (float[N,4] x) => (float[N,3] y) <float[4,3] w>
@@ -72,3 +75,51 @@ def test_what_onnx_runtime_refuses_names_the_model(write, parse):
         ) as caught:
             open_session(source)
         assert caught.value.at.component == place
+
+
+LENT_SIZE = LENT // 4
+VECTOR = f"float[{LENT_SIZE}]"
+BRANCHES = (
+    '<ir_version: 10, opset_import: ["": 18]>'
+    f" g ({VECTOR} x, bool c) => ({VECTOR} y)"
+    " { a = Add(x, w) m = Mul(a, small) y = If(c) <then_branch ="
+    f" t () => ({VECTOR} p) {{ p = Sub(m, w) }}, else_branch ="
+    f" e () => ({VECTOR} q) {{ q = Neg(m) }}> }}"
+)
+
+
+@pytest.fixture
+def large():
+    model = ir.from_proto(onnx.parser.parse_model(BRANCHES))
+    rng = np.random.default_rng(0)
+    for name, size in (("w", LENT_SIZE), ("small", 1)):
+        array = rng.standard_normal(size).astype(np.float32)
+        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        model.graph.register_initializer(value)
+    proto = ir.to_proto(model)
+    return ir.from_proto(proto)
+
+
+@pytest.mark.parametrize("branch", [True, False])
+def test_with_weights_lent_the_answer_is_the_same(large, branch):
+    inputs = {"x": np.random.default_rng(1).standard_normal(LENT_SIZE, np.float32)}
+    inputs["c"] = np.array(branch)
+    (wanted,) = open_session(large, optimize=False).run(None, inputs)
+    np.testing.assert_array_equal(run_reference(large, inputs)["y"], wanted)
+
+
+def test_only_large_ones_are_lent_and_the_model_stays(large):
+    before = model_bytes(large)
+    bare, lent = lend_weights(large)
+    assert set(lent) == {"w"}
+    assert set(bare.graph.initializers) == {"small"}
+    assert [value.name for value in bare.graph.inputs] == ["x", "c", "w"]
+    assert model_bytes(large) == before
+    assert len(model_bytes(bare)) < LENT
+
+
+def test_what_is_an_output_is_not_lent(large):
+    large.graph.outputs.append(large.graph.initializers["w"])
+    bare, lent = lend_weights(large)
+    assert lent == {}
+    assert set(bare.graph.initializers) == {"w", "small"}

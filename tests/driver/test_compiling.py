@@ -60,7 +60,7 @@ def test_the_program_answers_as_the_components_do(compilation):
     (built,) = compilation.built
     assert {attempt.backend for attempt in built.attempts} == {"tvm", "ort"}
     assert all(attempt.max_abs_err < 1e-4 for attempt in built.attempts)
-    assert built.worst_pass_error < 1e-4
+    assert built.rewritten.worst_error < 1e-4
     assert built.written.digest == file_digest(built.written.path)
 
 

@@ -83,7 +83,7 @@ def test_drawings_are_xml(compilation):
 
 
 def test_bars_add_up(compilation):
-    for bar in pass_bars(compilation.built[0].passes):
+    for bar in pass_bars(compilation.built[0].rewritten.records):
         assert 0 <= bar["gone"] <= bar["left"] + bar["gone"] <= 100
 
 

@@ -1,4 +1,6 @@
 import logging
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +12,8 @@ import pytest
 from suture.compiler.target import lambda_x86_64
 from suture.errors import Location, ModelError, PassError, VerifyError
 from suture.passes.base import GraphPass, Note, PassContext, PassResult
-from suture.passes.manager import PassManager, first_broken_use
+from suture.passes.contract import first_broken_use
+from suture.passes.manager import PassManager
 from suture.passes.observers import VerifyingObserver
 from suture.passes.pipeline import parse_pipeline
 
@@ -64,20 +67,66 @@ def unregistered(model):
     return PassResult(model)
 
 
+def retyped(model):
+    model.graph[0].outputs[0].dtype = ir.DataType.INT32
+    return PassResult(model)
+
+
+def recast(model):
+    out = model.graph.outputs[0]
+    out.dtype = ir.DataType.DOUBLE
+    return PassResult(model)
+
+
+def reshaped(model):
+    model.graph.outputs[0].shape = ir.Shape([2, 2])
+    return PassResult(model)
+
+
+def renamed(model):
+    model.graph.outputs[0].name = "other"
+    return PassResult(model)
+
+
+def shrunk(model):
+    value = model.graph.initializers["k"]
+    value.const_value = ir.tensor(np.ones(3, np.float32), name="k")
+    value.shape = ir.Shape([3])
+    return PassResult(model)
+
+
+def fails_at_a_node(model):
+    for node in model.graph:
+        if node.op_type == "Mul":
+            raise KeyError("scale")
+
+
 @pytest.mark.parametrize(
-    ("deed", "message"),
+    ("deed", "message", "node", "value"),
     [
-        (lambda model: 1 / 0, "the pass failed: division by zero"),
-        (lambda model: PassResult(model.clone()), "the pass returned a different model"),
-        (lambda model: None, "the pass returned NoneType instead of PassResult"),
-        (lambda model: model, "the pass returned Model instead of PassResult"),
-        (without(0), "the pass left a broken graph: node 'mul' reads 't'"),
-        (without(1), "the pass left a broken graph: graph output 'y' is made by nothing"),
-        (out_of_order, "node 'mul' reads 't', which nothing before it makes"),
-        (unregistered, "node 'mul' reads 'k', which nothing before it makes"),
+        (lambda model: 1 / 0, "the pass failed: ZeroDivisionError: division", None, None),
+        (fails_at_a_node, "the pass failed: KeyError: 'scale'", "mul", None),
+        (
+            lambda model: PassResult(model.clone()),
+            "the pass returned a different model",
+            None,
+            None,
+        ),
+        (lambda model: None, "the pass returned NoneType instead of PassResult", None, None),
+        (lambda model: model, "the pass returned Model instead of PassResult", None, None),
+        (without(0), "the pass left a broken graph: node 'mul' reads 't'", "mul", "t"),
+        (without(1), "the pass left a broken graph: graph output 'y' is made", None, "y"),
+        (out_of_order, "node 'mul' reads 't', which nothing before it makes", "mul", "t"),
+        (unregistered, "node 'mul' reads 'k', which nothing before it makes", "mul", "k"),
+        (retyped, "the pass breaks types: (op_type:Mul, node name: mul)", "mul", None),
+        (shrunk, "the pass breaks types: (op_type:Mul, node name: mul)", "mul", None),
+        (recast, "made the output 'y' double[4], it was float[4]", None, "y"),
+        (reshaped, "made the output 'y' float[2, 2], it was float[4]", None, "y"),
+        (renamed, "changed the outputs: other instead of y", None, "other"),
     ],
     ids=[
         "raises",
+        "raises at a node",
         "other model",
         "None",
         "no result",
@@ -85,14 +134,67 @@ def unregistered(model):
         "no output",
         "order",
         "no initializer",
+        "type of a value",
+        "size of a constant",
+        "type of an output",
+        "shape of an output",
+        "name of an output",
     ],
 )
-def test_a_pass_that_breaks_its_contract_is_named_by_its_spec(model, deed, message):
+def test_a_pass_that_breaks_its_contract_is_named_by_its_spec(
+    model, deed, message, node, value
+):
     with pytest.raises(PassError) as caught:
         PassManager([does(deed)]).run(model)
     assert message in caught.value.message
-    assert caught.value.at == Location(SPEC)
+    assert (caught.value.at.component, caught.value.at.node) == (SPEC, node)
+    assert caught.value.at.value in (value, "y" if value == "other" else value)
     assert str(caught.value).startswith(SPEC)
+
+
+def test_a_fault_inside_a_branch_is_found(parse):
+    model = parse(
+        "g (bool c, float[4] x) => (float[4] y) { [e] t = Exp(x) [if] y = If(c) <then_branch ="
+        " a () => (float[4] p) { [in] p = Neg(t) }, else_branch ="
+        " b () => (float[4] q) { q = Abs(x) }> }"
+    )
+
+    def cut(model):
+        model.graph.remove(model.graph[0])
+        return PassResult(model)
+
+    assert first_broken_use(model) is None
+    with pytest.raises(PassError, match="node 'in' reads 't'"):
+        PassManager([does(cut)]).run(model)
+
+
+def test_a_model_with_faults_of_its_own_is_not_held_against_a_pass(parse, model):
+    model.graph[0].outputs[0].dtype = ir.DataType.INT32
+    (record,) = PassManager([does(PassResult)]).run(model)
+    assert record.made == ()
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+def test_a_pass_that_loops_is_stopped_and_named(model, swallows):
+    def loops(model):
+        node = model.graph[1]
+        while node is not None:
+            try:
+                sum(range(100))
+            except Exception:
+                assert swallows
+            if not swallows:
+                model.graph.name = "spinning"
+
+    with pytest.raises(PassError, match=r"did not end within 0\.2 s") as caught:
+        PassManager([does(loops)], seconds=0.2).run(model)
+    assert caught.value.at == Location(SPEC, "mul")
+
+
+def test_the_alarm_is_off_when_a_pass_has_ended(model):
+    PassManager([does(PassResult)], seconds=0.05).run(model)
+    time.sleep(0.1)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_an_error_of_ours_without_a_place_gets_the_pass_s_name(model):
@@ -120,7 +222,7 @@ def test_a_pass_that_breaks_the_answer_is_named_by_its_spec(model):
     inputs = {"x": np.float32([1, 1, 1, 1])}
     with pytest.raises(VerifyError) as caught:
         PassManager([does(wrong)], [VerifyingObserver(inputs, rtol=1e-5)]).run(model)
-    assert caught.value.at == Location(SPEC, None, "y")
+    assert caught.value.at == Location(SPEC, "mul", "y")
     assert "the pass changes the answer" in caught.value.message
     assert "--passes" in caught.value.hint
 
@@ -153,7 +255,7 @@ def test_an_unmet_requirement_or_promise_stops_the_pipeline(model, stage):
 
     strict = type("Strict", (Custom,), {stage: refuse, "name": "strict"})()
     later = []
-    with pytest.raises(PassError, match="strict: no"):
+    with pytest.raises(PassError, match=r"strict\{strength=3\}: no"):
         PassManager([strict, does(later.append)]).run(model)
     assert later == []
 
@@ -162,6 +264,7 @@ def test_records_what_each_pass_did_in_order(model):
     def rename(model):
         model.graph.remove(model.graph[1])
         model.graph.outputs[0] = model.graph[0].outputs[0]
+        model.graph.outputs[0].name = "y"
         return PassResult(model, made=MADE, declined=(Note(Location("g", "relu"), "kept"),))
 
     first, second = PassManager([does(rename), does(PassResult)]).run(model)

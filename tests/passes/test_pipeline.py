@@ -120,7 +120,7 @@ def test_a_printed_pipeline_is_plain_text():
             "no pass 'fold-constant' is installed; did you mean 'fold-constants'?",
         ),
         ("prune-dead-nodes,exakt", "no pass 'exakt' is installed; did you mean 'exact'?"),
-        ("zzz", "no pass 'zzz' is installed; it knows exact, fold-batch-norm, "),
+        ("zzz", "no pass 'zzz' is installed; it knows exact, fast, fold-batch-norm, "),
         ("fold-constants{limt=3}", "has no option 'limt'; did you mean 'limit'?"),
         ("prune-dead-nodes{limit=3}", "'prune-dead-nodes' has no option 'limit'"),
         ("fold-constants{limit=few}", "fold-constants.limit is of type int, not 'few'"),
@@ -163,3 +163,30 @@ def test_an_entry_point_that_does_not_load_is_told(register):
 def test_a_pass_that_is_not_asked_for_is_not_imported(register):
     register(gone="onnx_ir:Nowhere")
     assert parse_pipeline("prune-dead-nodes") == (PruneDeadNodes(),)
+
+
+def test_a_pattern_selects_what_is_installed_in_the_order_that_is_declared():
+    assert parse_pipeline("*-dead-*") == (PruneDeadNodes(),)
+    assert [type(each).name for each in parse_pipeline("fold-*")] == [
+        "fold-constants",
+        "fold-batch-norm",
+        "fold-normalization",
+    ]
+
+
+def test_a_pattern_hands_its_options_to_all_that_it_matches():
+    assert parse_pipeline("*-constants{limit=4}") == (FoldConstants(limit=4),)
+    with pytest.raises(PassError, match="'fold-batch-norm' has no option 'limit'"):
+        parse_pipeline("fold-*{limit=4}")
+
+
+def test_a_pattern_that_matches_nothing_is_told_unless_it_may():
+    with pytest.raises(PassError, match=r"no pass 'turn-\*' is installed"):
+        parse_pipeline("turn-*")
+    assert parse_pipeline("turn-*?,turn-left{by=3}?,prune-dead-nodes?") == (PruneDeadNodes(),)
+
+
+def test_a_pass_that_calls_itself_something_else_is_told(register):
+    register(prune_all="suture.passes.prune.dead_nodes:PruneDeadNodes")
+    with pytest.raises(PassError, match="calls itself 'prune-dead-nodes'"):
+        parse_pipeline("prune-all")

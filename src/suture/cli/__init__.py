@@ -30,6 +30,7 @@ COMMANDS = {
     "passes": ("listing", "passes"),
     "targets": ("listing", "targets"),
     "policies": ("listing", "policies"),
+    "plugins": ("listing", "plugins"),
 }
 """Command → module of this package and name in it."""
 

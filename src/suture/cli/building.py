@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from suture.cli.options import (
     DEFAULT_TARGET,
     bind,
     cache,
+    cost_model,
     effort,
     neither,
     read_sizes,
@@ -23,6 +26,8 @@ from suture.cli.options import (
     unbound,
 )
 from suture.cli.output import Output, speaking
+from suture.cli.rewriting import bisected, rewriting
+from suture.cli.rewriting import explain as explain_passes
 from suture.codegen.archive import Form
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.effort import Effort
@@ -30,11 +35,14 @@ from suture.codegen.flavour import Wanted
 from suture.codegen.invoke import invoke as invoke_package
 from suture.codegen.invoke import read_model
 from suture.codegen.request import arrays, file_event, random_event
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.target import Target, find_target
-from suture.compiler.task import read_task
+from suture.compiler.task import Task, read_task
+from suture.driver.bisecting import bisect_model, bisect_task
 from suture.driver.building import Attempt, Options, Which
-from suture.driver.compiling import compile_model, compile_task
+from suture.driver.compiling import Compilation, compile_model, compile_task
 from suture.driver.report import compile_document, write_report
+from suture.driver.rewriting import Rewriting
 from suture.errors import InvokeError, Location
 
 MOST_SHOWN = 20
@@ -63,11 +71,17 @@ MOST_SHOWN = 20
 @click.option(
     "--backend", type=click.Choice(["auto", "tvm", "ort"]), default="auto", show_default=True
 )
+@rewriting
+@click.option("--explain", is_flag=True, help="Say what each pass made and declined, and why.")
 @click.option(
-    "--passes", default="exact", show_default=True, help="A pipeline's text or name."
+    "--bisect",
+    is_flag=True,
+    help="Build nothing: find the first pass after which an answer is wrong or a backend "
+    "fails; exit code 1 where there is one.",
 )
 @size_speed
 @effort
+@cost_model
 @bind
 @request
 @cache
@@ -80,9 +94,12 @@ def compile_(
     runtime: Wanted,
     forms: tuple[Form, ...],
     backend: Which,
-    passes: str,
+    rewriting: Rewriting,
+    explain: bool,
+    bisect: bool,
     size_speed: SizeSpeed,
     effort: Effort,
+    cost: CostModelPlugin,
     bind: tuple[str, ...],
     request: Path | None,
     cache: Path,
@@ -93,29 +110,30 @@ def compile_(
     """
     options = Options(
         cache=cache,
-        passes=passes,
+        rewriting=rewriting,
         backend=backend,
         runtime=runtime,
         size_speed=size_speed,
         effort=effort,
+        cost=cost,
         forms=tuple(dict.fromkeys(forms)),
     )
-    records = records_of(cache)
     chosen = tuple(map(find_target, targets))
+    if bisect:
+        _bisect(out, source, folder, chosen, options, read_sizes(bind), request)
+        return
+    records = records_of(cache)
     with out.progress(total=9 if source.suffix == ".toml" else 5) as say:
         if source.suffix == ".toml":
             unbound(bind)
-            task = read_task(source)
-            if chosen:
-                task = dataclasses.replace(task, targets=chosen)
+            task = _task(source, chosen)
             done = compile_task(
                 task, request, folder, options=options, records=records, say=say
             )
         elif source.suffix == ".onnx":
-            default: tuple[Target, ...] = (find_target(DEFAULT_TARGET),)
             done = compile_model(
                 source,
-                chosen or default,
+                chosen or (find_target(DEFAULT_TARGET),),
                 folder,
                 bind=read_sizes(bind),
                 inputs=request,
@@ -127,23 +145,61 @@ def compile_(
             raise neither(source, "compile")
         document = compile_document(done)
         pages = write_report(done, folder)
+    out.emit(document, lambda: _show(out, done, document["passes"] if explain else (), pages))
 
-    def show() -> None:
-        if done.planned:
-            out.line(f"plan     {done.planned.chosen.estimate.plan.name}")
-        for built in done.built:
-            shipped = built.shipped
-            out.line(f"backend  {shipped.backend}: {built.reason}")
-            out.line(f"runtime  {built.written.runtime}: {built.runtime_reason}")
-            for package in built.packages:
-                out.line(
-                    f"package  {package.path}  {package.nbytes:,} bytes "
-                    f"({package.unzipped_bytes:,} unpacked)"
-                )
-            out.line(f"answers  {_answers(shipped)}")
-        out.line(f"report   {pages}")
 
-    out.emit(document, show)
+def _task(source: Path, targets: tuple[Target, ...]) -> Task:
+    """Return a task, with other targets than its own where some are given."""
+    task = read_task(source)
+    return dataclasses.replace(task, targets=targets) if targets else task
+
+
+def _bisect(
+    out: Output,
+    source: Path,
+    folder: Path,
+    targets: tuple[Target, ...],
+    options: Options,
+    sizes: dict[str, tuple[int, ...]],
+    request: Path | None,
+) -> None:
+    """Look for the pass that breaks what would be built; exit with 1 where there is one."""
+    with out.progress(total=12 if source.suffix == ".toml" else 5) as say:
+        if source.suffix == ".toml":
+            task = _task(source, targets)
+            records = records_of(options.cache)
+            found = bisect_task(
+                task, request, folder, options=options, records=records, say=say
+            )
+        elif source.suffix == ".onnx":
+            target = targets[0] if targets else find_target(DEFAULT_TARGET)
+            found = bisect_model(
+                source, target, folder, bind=sizes, inputs=request, options=options, say=say
+            )
+        else:
+            raise neither(source, "compile")
+    if not bisected(out, found):
+        sys.exit(1)
+
+
+def _show(
+    out: Output, done: Compilation, passes: Sequence[Mapping[str, Any]], pages: Path
+) -> None:
+    """Print what was built, and where the passes are to be explained, what they did."""
+    if done.planned:
+        out.line(f"plan     {done.planned.chosen.estimate.plan.name}")
+    explain_passes(out, passes)
+    for built in done.built:
+        shipped = built.shipped
+        out.line(f"backend  {shipped.backend}: {built.reason}")
+        out.line(f"runtime  {built.written.runtime}: {built.runtime_reason}")
+        for package in built.packages:
+            out.line(
+                f"package  {package.path}  {package.nbytes:,} bytes "
+                f"({package.unzipped_bytes:,} unpacked)"
+            )
+        out.line(f"answers  {_answers(shipped)}")
+    out.line(f"report   {pages}")
 
 
 def _answers(shipped: Attempt) -> str:

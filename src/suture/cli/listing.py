@@ -1,20 +1,36 @@
-"""``suture passes``, ``targets`` and ``policies``: what is installed, and from where."""
+"""``suture passes``, ``targets``, ``policies``, ``plugins``: what is installed, from where."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import click
 
 from suture.cli.output import Output, speaking
+from suture.compiler.cost.plugin import GROUP as COST_MODELS
 from suture.compiler.discovery import discover, load, origin
+from suture.compiler.profile.analyze import GROUP as ANALYZERS
 from suture.compiler.target import GROUP as TARGETS
 from suture.compiler.target import find_target
 from suture.driver.learning import GROUP as POLICIES
+from suture.passes.base import GraphPass
 from suture.passes.pipeline import GROUP as PASSES
 from suture.passes.pipeline import PIPELINES
+
+SCHEDULES = "suture.schedules"
+GROUPS: Mapping[str, str] = {
+    "passes": PASSES,
+    "analyzers": ANALYZERS,
+    "schedules": SCHEDULES,
+    "cost_models": COST_MODELS,
+    "policies": POLICIES,
+    "targets": TARGETS,
+}
+"""Kinds of plug-ins → their entry points."""
 
 
 @click.command()
@@ -24,7 +40,7 @@ def passes(out: Output) -> None:
 
     Example: suture passes
     """
-    found = [_entry(point) for _, point in sorted(discover(PASSES).items())]
+    found = _entries("passes")
     document = {"passes": found, "pipelines": dict(PIPELINES)}
 
     def show() -> None:
@@ -42,19 +58,7 @@ def targets(out: Output) -> None:
 
     Example: suture targets
     """
-    points = sorted(discover(TARGETS).items())
-    found = [
-        {
-            "name": name,
-            "origin": origin(point),
-            "options": {
-                key: value
-                for key, value in dataclasses.asdict(find_target(name)).items()
-                if key != "name"
-            },
-        }
-        for name, point in points
-    ]
+    found = _entries("targets")
     out.emit({"targets": found}, lambda: _table(out, found))
 
 
@@ -65,24 +69,67 @@ def policies(out: Output) -> None:
 
     Example: suture policies
     """
-    found = [_entry(point) for _, point in sorted(discover(POLICIES).items())]
+    found = _entries("policies")
     out.emit({"policies": found}, lambda: _table(out, found))
 
 
-def _entry(point: EntryPoint) -> dict[str, Any]:
+@click.command()
+@speaking
+def plugins(out: Output) -> None:
+    """List everything that can be plugged in: passes, schedules, cost models and the rest.
+
+    Example: suture plugins
+    """
+    found = {kind: _entries(kind) for kind in GROUPS}
+
+    def show() -> None:
+        for kind, entries in found.items():
+            out.line(f"{GROUPS[kind]}:")
+            _table(out, entries)
+            out.line("")
+
+    out.emit(found, show)
+
+
+def _entries(kind: str) -> list[dict[str, Any]]:
+    """Return what is installed of a kind, by name."""
+    points = sorted(discover(GROUPS[kind]).items())
+    describe = {"targets": _target, "schedules": _schedule}.get(kind, _class)
+    return [
+        {"name": name, "origin": origin(point), **describe(point)} for name, point in points
+    ]
+
+
+def _target(point: EntryPoint) -> dict[str, Any]:
+    options = dataclasses.asdict(find_target(point.name))
+    del options["name"]
+    return {"options": options}
+
+
+def _schedule(point: EntryPoint) -> dict[str, Any]:
+    """Describe a rule by its operators; its options are the fields of its schedules."""
+    rule = load(point)
+    options = {
+        kind.name: ",".join(field.name for field in dataclasses.fields(kind))
+        for kind in rule.schedules
+    }
+    return {"options": options, "summary": " ".join(rule.operators)}
+
+
+def _class(point: EntryPoint) -> dict[str, Any]:
+    """Describe a class by its docstring and what its constructor takes."""
     cls = load(point)
     summary = (cls.__doc__ or "").strip().splitlines()
-    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    return {
-        "name": point.name,
-        "origin": origin(point),
-        "summary": summary[0] if summary else "",
-        "options": {
-            field.name.replace("_", "-"): field.default
-            for field in fields
-            if field.init and isinstance(field.default, (bool, int, float, str))
-        },
+    options = {
+        name.replace("_", "-"): parameter.default
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if isinstance(parameter.default, (bool, int, float, str))
     }
+    described = {"summary": summary[0] if summary else "", "options": options}
+    if isinstance(cls, type) and issubclass(cls, GraphPass):
+        order = {"after": cls.after, "before": cls.before, "needs": cls.needs}
+        return {**described, "exact": cls.exact, **{k: list(v) for k, v in order.items()}}
+    return described
 
 
 def _table(out: Output, found: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from suture.compiler.cost.plugin import DEFAULT, find_cost_model
 from suture.compiler.cost.records import Records
 from suture.errors import Location, ModelError, RequestError
 
@@ -50,6 +51,15 @@ effort = click.option(
     default=0,
     show_default=True,
     help=EFFORT,
+)
+
+cost_model = click.option(
+    "--cost-model",
+    "cost",
+    default=DEFAULT,
+    show_default=True,
+    callback=lambda context, parameter, value: find_cost_model(value),
+    help="Who says which schedules are promising, from effort 1 on; see suture plugins.",
 )
 
 

@@ -22,13 +22,12 @@ from suture.compiler.profile.base import RequestProfile
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
-from suture.driver.building import Case, Options, Say, Trial, decide
+from suture.driver.building import Case, Options, Say, Trial, answered_anew, decide
 from suture.driver.compiling import expected_answer, open_model
 from suture.driver.planning import plan_task
+from suture.driver.rewriting import Rewritten, rewrite
 from suture.errors import BackendError, Location, RequestError
 from suture.passes.base import PassContext
-from suture.passes.manager import PassManager
-from suture.passes.pipeline import parse_pipeline
 
 Peer = Literal["ort", "openvino"]
 OURS = "suture"
@@ -121,15 +120,7 @@ def bench_task(
     Raises:
         SutureError: Something on the way does not work; see ``plan_task`` and ``compare``.
     """
-    planned = plan_task(task, request, records=records, say=say)
-    say(f"plan: {planned.chosen.estimate.plan.name}")
-    subject = Subject(
-        name=task.name,
-        model=planned.model,
-        inputs={INPUT: planned.sample},
-        expected=expected_answer(planned),
-        profile=planned.profile,
-    )
+    subject = task_subject(task, request, records=records, say=say)
     return compare(subject, task.targets[0], contest, say=say)
 
 
@@ -155,10 +146,34 @@ def bench_model(
     Raises:
         SutureError: Something on the way does not work; see ``open_model`` and ``compare``.
     """
+    subject = model_subject(path, bind=bind, inputs=inputs)
+    return compare(subject, target, contest, say=say)
+
+
+def task_subject(task: Task, request: Path | None, *, records: Records, say: Say) -> Subject:
+    """Return what a task's chosen plan computes.
+
+    Raises:
+        SutureError: See ``plan_task``.
+    """
+    planned = plan_task(task, request, records=records, say=say)
+    say(f"plan: {planned.chosen.estimate.plan.name}")
+    return Subject(
+        name=task.name,
+        model=planned.model,
+        inputs={INPUT: planned.sample},
+        expected=expected_answer(planned),
+        profile=planned.profile,
+    )
+
+
+def model_subject(
+    path: Path, *, bind: Mapping[str, Sequence[int]], inputs: Path | None
+) -> Subject:
+    """Return one model, with a request for it; see ``open_model``."""
     model, feed = open_model(path, bind=bind, inputs=inputs)
     expected = run_reference(model, feed)
-    subject = Subject(name=path.stem, model=model, inputs=feed, expected=expected)
-    return compare(subject, target, contest, say=say)
+    return Subject(name=path.stem, model=model, inputs=feed, expected=expected)
 
 
 def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> Comparison:
@@ -177,44 +192,97 @@ def compare(subject: Subject, target: Target, contest: Contest, *, say: Say) -> 
             holds it.
         VerifyError: One of them answers something else.
     """
+    target = timed_here(target, contest.threads)
+    peer, inputs = contest.peer, subject.inputs
+    with (
+        tempfile.TemporaryDirectory(prefix="suture-bench-") as name,
+        on_processors(target.threads),
+    ):
+        folder = Path(name)
+        rival = _load_peer(peer, subject, folder, target.threads)
+        assert_equal(subject.expected, rival(inputs), what=peer)
+        say(f"peer: {peer} holds the model")
+        ready = make_ready(subject, target, folder, contest.options, say=say)
+        error = max_abs_error(subject.expected, ready.run(inputs))
+        timings = measure_for(contest.seconds, {OURS: ready.run, peer: rival}, inputs)
+    return Comparison(
+        name=subject.name,
+        backend=ready.backend,
+        reason=ready.reason,
+        peer=peer,
+        threads=target.threads,
+        timings=timings,
+        max_abs_err=error,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What would ship, in memory.
+
+    Attributes:
+        model: The model as the passes left it.
+        rewritten: What the passes did.
+        backend: The backend.
+        reason: Why that one.
+        run: The program.
+    """
+
+    model: ir.Model
+    rewritten: Rewritten
+    backend: str
+    reason: str
+    run: Run
+
+
+def make_ready(
+    subject: Subject, target: Target, folder: Path, options: Options, *, say: Say
+) -> Ready:
+    """Rewrite and compile as a build does, and load the better backend's program.
+
+    Args:
+        subject: What to compile.
+        target: Where it will run, which is here.
+        folder: Folder for what backends build; it must stay while the program is used.
+        options: What the user asked for.
+        say: Told of each stage.
+
+    Raises:
+        SutureError: See ``rewrite`` and ``Trial.compile``.
+    """
+    model = subject.model.clone()
+    context = PassContext(target=target, profile=subject.profile)
+    rewritten = rewrite(model, subject.inputs, options.rewriting, context=context)
+    cases: Sequence[Case] = [Case(inputs=subject.inputs, expected=subject.expected)]
+    if not rewritten.exact:
+        cases = answered_anew(model, cases)
+    trial = Trial(model, cases, target, folder, options)
+    trial.compile(say)
+    timings = measure(trial.runs, subject.inputs, rounds=options.rounds)
+    backend, reason = decide([timings], trial.failures, options.backend, target)
+    say(f"backend: {backend}, {reason}")
+    return Ready(
+        model=model,
+        rewritten=rewritten,
+        backend=backend,
+        reason=reason,
+        run=trial.runs[backend],
+    )
+
+
+def timed_here(target: Target, threads: int | None) -> Target:
+    """Return a target with as many threads as asked for.
+
+    Raises:
+        RequestError: This machine cannot time its programs.
+    """
     if not target.runs_here:
         raise RequestError(
             f"this machine cannot time programs for {target.arch}",
             at=Location(target.name),
             hint="give a target of this machine's architecture with --target",
         )
-    if contest.threads is not None:
-        target = target.with_threads(contest.threads)
-    peer, options, inputs = contest.peer, contest.options, subject.inputs
-    model = subject.model.clone()
-    with (
-        tempfile.TemporaryDirectory(prefix="suture-bench-") as name,
-        _on_processors(target.threads),
-    ):
-        folder = Path(name)
-        rival = _load_peer(peer, subject, folder, target.threads)
-        assert_equal(subject.expected, rival(inputs), what=peer)
-        say(f"peer: {peer} holds the model")
-        context = PassContext(target=target, profile=subject.profile)
-        PassManager(parse_pipeline(options.passes)).run(model, context)
-        case = Case(inputs=inputs, expected=subject.expected)
-        trial = Trial(model, [case], target, folder, options)
-        trial.compile(say)
-        timings = measure(trial.runs, inputs, rounds=options.rounds)
-        backend, reason = decide([timings], trial.failures, options.backend, target)
-        say(f"backend: {backend}, {reason}")
-        ours = trial.runs[backend]
-        error = max_abs_error(subject.expected, ours(inputs))
-        timings = measure_for(contest.seconds, {OURS: ours, peer: rival}, inputs)
-    return Comparison(
-        name=subject.name,
-        backend=backend,
-        reason=reason,
-        peer=peer,
-        threads=target.threads,
-        timings=timings,
-        max_abs_err=error,
-    )
+    return target if threads is None else target.with_threads(threads)
 
 
 def _load_peer(peer: Peer, subject: Subject, folder: Path, threads: int) -> Run:
@@ -230,7 +298,8 @@ def _load_peer(peer: Peer, subject: Subject, folder: Path, threads: int) -> Run:
 
 
 @contextmanager
-def _on_processors(threads: int) -> Iterator[None]:
+def on_processors(threads: int) -> Iterator[None]:
+    """Stay on as many processors as there are threads; see ``pinned``."""
     allowed = len(os.sched_getaffinity(0))
     if threads > allowed:
         raise RequestError(

@@ -19,6 +19,7 @@ from suture.codegen.backend.registry import backends, zig_cache
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
+from suture.codegen.choose.model import BOOSTED_TREES
 from suture.codegen.document import Identity, model_document
 from suture.codegen.emulate import emulated, find_emulator
 from suture.codegen.flavour import Runtime, Wanted, choose_runtime
@@ -28,17 +29,24 @@ from suture.codegen.package import Package, Written, assemble, write_package
 from suture.codegen.provenance import attested
 from suture.codegen.recipe import Option
 from suture.codegen.weigh import peak_rss_bytes
+from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.cost.records import LatencyRecord, Records
 from suture.compiler.plan.estimate import work
+from suture.compiler.spec import format_spec
 from suture.compiler.target import Target
-from suture.compiler.verify import Arrays, assert_equal, max_abs_error, tolerance
+from suture.compiler.verify import (
+    Arrays,
+    assert_equal,
+    max_abs_error,
+    run_reference,
+    tolerance,
+)
 from suture.driver.measurements import kernel_records
 from suture.driver.recipes import recipe_of
+from suture.driver.rewriting import Rewriting, Rewritten, rewrite
 from suture.errors import BackendError, Location, SutureError
 from suture.passes.base import PassContext
-from suture.passes.manager import PassManager, PassRecord
-from suture.passes.observers import VerifyingObserver
-from suture.passes.pipeline import parse_pipeline
+from suture.passes.pipeline import format_pipeline
 
 Say = Callable[[str], None]
 Which = Literal["auto", "tvm", "ort"]
@@ -52,23 +60,25 @@ class Options:
     """What the user may ask of a build.
 
     Attributes:
-        passes: A pipeline's text or name.
+        rewriting: Which passes, and how they are looked over.
         backend: Which backend must ship; ``auto`` measures both.
         runtime: Which runtime must ship; ``auto`` takes the native one where it can.
         cache: Folder for what compilers keep between runs.
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
         effort: How much time goes into choosing schedules.
+        cost: The cost model that is asked, from effort 1 on.
         forms: What is made for each target. An image holds what TVM compiles.
     """
 
     cache: Path
-    passes: str = "exact"
+    rewriting: Rewriting = field(default_factory=Rewriting)
     backend: Which = "auto"
     runtime: Wanted = "auto"
     size_speed: SizeSpeed = "balanced"
     rounds: int = 31
     effort: Effort = 0
+    cost: CostModelPlugin = BOOSTED_TREES
     forms: tuple[Form, ...] = ("zip",)
 
     @property
@@ -81,9 +91,10 @@ class Options:
         return {
             "backend": self.backend,
             "runtime": self.runtime,
-            "passes": self.passes,
+            "passes": format_pipeline(self.rewriting.passes),
             "size_speed": self.size_speed,
             "effort": self.effort,
+            "cost_model": format_spec(self.cost.name, self.cost),
             "sizes": [dict(case.sizes) for case in cases if case.sizes],
         }
 
@@ -148,8 +159,7 @@ class Built:
         attempts: What each backend made of the model.
         reason: Why this backend ships.
         runtime_reason: Why this runtime ships.
-        passes: What each pass did.
-        worst_pass_error: Greatest difference any pass made, relative to the output.
+        rewritten: What the passes made of the model.
         seconds: Time by phase.
     """
 
@@ -157,8 +167,7 @@ class Built:
     attempts: tuple[Attempt, ...]
     reason: str
     runtime_reason: str
-    passes: tuple[PassRecord, ...]
-    worst_pass_error: float
+    rewritten: Rewritten
     seconds: Mapping[str, float]
 
     @property
@@ -206,14 +215,12 @@ def build(
         PackageError: The package is over the platform's limits.
     """
     began = time.perf_counter()
-    verifier = VerifyingObserver(cases[0].inputs)
-    passes = PassManager(parse_pipeline(options.passes), (verifier,)).run(model, context)
-    rewritten = time.perf_counter()
-    say(
-        f"passes: {passes[0].nodes_before} nodes to {passes[-1].nodes_after}"
-        if passes
-        else "passes: none"
-    )
+    request = cases[0].inputs
+    rewritten = rewrite(model, request, options.rewriting, context=context, out=out)
+    if not rewritten.exact:
+        cases = answered_anew(model, cases)
+    rewritten_at = time.perf_counter()
+    say(str(rewritten))
     with tempfile.TemporaryDirectory(prefix="suture-build-") as folder:
         trial = Trial(model, cases, target, Path(folder), options)
         trial.compile(say)
@@ -245,7 +252,9 @@ def build(
         for form in options.forms:
             backend = "tvm" if form == "oci" else chosen
             package, why = trial.package(backend, identity, form)
-            recipe = recipe_of(identity, options.asked(cases), passes, trial.compiled[backend])
+            recipe = recipe_of(
+                identity, options.asked(cases), rewritten.records, trial.compiled[backend]
+            )
             assembled.append(attested(package, recipe))
             runtime_reason = runtime_reason or why
         packages = [write(package, identity, out) for package in assembled]
@@ -257,11 +266,10 @@ def build(
         attempts=attempts,
         reason=reason,
         runtime_reason=runtime_reason,
-        passes=passes,
-        worst_pass_error=verifier.worst,
+        rewritten=rewritten,
         seconds={
-            "passes": rewritten - began,
-            **trial.phases(compiled_at - rewritten),
+            "passes": rewritten_at - began,
+            **trial.phases(compiled_at - rewritten_at),
             "measure": measured_at - compiled_at,
             "package": done - measured_at,
         },
@@ -273,6 +281,11 @@ def write(package: Package, identity: Identity, out: Path) -> Written:
     if package.form == "oci":
         return write_image(package, identity.version, out)
     return write_package(package, out)
+
+
+def answered_anew(model: ir.Model, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Return requests with what a model answers that keeps to an accuracy budget."""
+    return tuple(replace(case, expected=run_reference(model, case.inputs)) for case in cases)
 
 
 def decide(
@@ -350,7 +363,10 @@ class Trial:
         """Compile with every backend asked for; raise where none holds the model."""
         options = self._options
         for backend in backends(
-            options.cache, size_speed=options.size_speed, effort=options.effort
+            options.cache,
+            size_speed=options.size_speed,
+            effort=options.effort,
+            cost=options.cost,
         ):
             if options.wanted in ("auto", backend.name):
                 self._compile(backend)

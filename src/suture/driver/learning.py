@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from suture.compiler.cost.records import Records
-from suture.compiler.discovery import discover, load
+from suture.compiler.discovery import make
 from suture.compiler.plan.evaluate import read_evaluation
 from suture.compiler.policy.base import Policy
 from suture.compiler.policy.evaluate import OffPolicy, cross_fitted
 from suture.compiler.policy.telemetry import episodes, read_logs
-from suture.compiler.spec import SpecError, build_spec, did_you_mean, parse_spec
 from suture.compiler.task import Task
-from suture.errors import Location, PluginError, RequestError
+from suture.errors import Location, RequestError
 
 GROUP = "suture.policies"
 
@@ -87,17 +86,11 @@ def find_policy(spec: str) -> Policy:
     Raises:
         PluginError: No such policy is installed, or an option does not fit.
     """
-    points = discover(GROUP)
-    at, hint = Location("--policy", spec), "suture policies lists what is installed"
-    try:
-        name, options = parse_spec(spec)
-    except SpecError as error:
-        raise PluginError(str(error), at=at, hint=hint) from error
-    if name not in points:
-        told = f"no policy {name!r} is installed" + did_you_mean(name, points)
-        raise PluginError(told, at=at, hint=hint)
-    try:
-        policy: Policy = build_spec(load(points[name]), name, options)
-    except SpecError as error:
-        raise PluginError(str(error), at=at, hint=hint) from error
+    policy: Policy = make(
+        GROUP,
+        spec,
+        noun="policy",
+        at=Location("--policy", spec),
+        hint="suture policies lists what is installed",
+    )
     return policy

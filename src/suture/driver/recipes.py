@@ -8,7 +8,9 @@ from pathlib import Path
 from suture.codegen.archive import file_digest
 from suture.codegen.backend.base import Compiled
 from suture.codegen.document import Identity
+from suture.codegen.emit.rule import GROUP as SCHEDULES
 from suture.codegen.recipe import Kind, Option, Recipe, Rewrite, Source
+from suture.compiler.cost.plugin import GROUP as COST_MODELS
 from suture.compiler.discovery import discover
 from suture.compiler.task import Task
 from suture.driver.planning import Planned
@@ -25,7 +27,11 @@ def recipe_of(
     """Return how a package comes about, as far as it is the same on every machine."""
     installed = discover(GROUP)
     names = [each.name.partition("{")[0] for each in passes]
-    dists = [installed[name].dist for name in names if name in installed]
+    points = [installed[name] for name in names if name in installed]
+    model = str(options["cost_model"]).partition("{")[0]
+    points += [each for name, each in discover(COST_MODELS).items() if name == model]
+    points += discover(SCHEDULES).values()
+    dists = [point.dist for point in points]
     return Recipe(
         version=identity.version,
         sources=identity.sources,

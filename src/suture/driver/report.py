@@ -18,6 +18,7 @@ from suture.compiler.plan.choose import Weighed
 from suture.driver.building import Attempt, Built
 from suture.driver.compiling import Compilation
 from suture.driver.drawing import draw_front, draw_plan
+from suture.driver.rewriting import Rewritten
 from suture.errors import Location, PackageError
 from suture.passes.manager import PassRecord
 
@@ -64,10 +65,10 @@ def compile_document(done: Compilation) -> dict[str, Any]:
             for built in done.built
             for written in built.packages
         ],
-        "passes": [_pass_entry(record) for record in first.passes],
+        "passes": pass_entries(first.rewritten),
         "latency_ms": first.shipped.median_ms,
         "max_abs_err": first.shipped.max_abs_err,
-        "worst_pass_error": first.worst_pass_error,
+        "worst_pass_error": first.rewritten.worst_error,
         "seconds": dict(done.seconds),
         "backends": [_attempt_entry(attempt) for attempt in first.attempts],
         "reason": first.reason,
@@ -93,7 +94,7 @@ def write_report(done: Compilation, folder: Path) -> Path:
         front_svg=draw_front(done.planned.weighed) if done.planned else "",
         plans=document["plans"][:SHOWN_PLANS],
         kernels=[_slowest(attempt) for attempt in done.built[0].attempts],
-        bars=pass_bars(done.built[0].passes),
+        bars=pass_bars(done.built[0].rewritten.records),
     )
     try:
         with written_beside(folder / "report.json") as partial:
@@ -134,15 +135,21 @@ def _package_entry(built: Built, package: Written) -> dict[str, Any]:
     }
 
 
-def _pass_entry(record: PassRecord) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "nodes_before": record.nodes_before,
-        "nodes_after": record.nodes_after,
-        "made": [f"{note.at}: {note.reason}" for note in record.made],
-        "declined": [f"{note.at}: {note.reason}" for note in record.declined],
-        "seconds": record.seconds,
-    }
+def pass_entries(rewritten: Rewritten) -> list[dict[str, Any]]:
+    """Return what each pass did as JSON has it."""
+    return [
+        {
+            "name": record.name,
+            "nodes_before": record.nodes_before,
+            "nodes_after": record.nodes_after,
+            "operators": dict(measure.operators),
+            "weight_bytes": measure.weight_bytes,
+            "made": [f"{note.at}: {note.reason}" for note in record.made],
+            "declined": [f"{note.at}: {note.reason}" for note in record.declined],
+            "seconds": record.seconds,
+        }
+        for record, measure in zip(rewritten.records, rewritten.measures, strict=True)
+    ]
 
 
 def _attempt_entry(attempt: Attempt) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.groups.resize import RESIZE
 from suture.codegen.lower import prepare
@@ -38,7 +39,7 @@ def resizes(target, attributes, channels=12):
 
 def grouped(model):
     prepared = prepare(model)
-    group(prepared)
+    group(prepared, Rules.installed().matchers)
     return [node.op_type for node in prepared.graph]
 
 

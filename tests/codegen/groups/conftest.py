@@ -1,5 +1,6 @@
 import pytest
 
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.lower import prepare
 
@@ -10,6 +11,6 @@ def grouped(parse, with_weights):
 
     def grouped(text, *weights):
         model = prepare(with_weights(parse(text), weights))
-        return group(model), model
+        return group(model, Rules.installed().matchers), model
 
     return grouped

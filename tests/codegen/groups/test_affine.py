@@ -1,5 +1,6 @@
 import pytest
 
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.lower import prepare
 
@@ -16,7 +17,7 @@ def kinds(parse, with_weights):
     def kinds(behind, *, channels=16, size=6, more=""):
         text = TEXT.format(behind=behind, c=channels, n=size, more=more)
         model = prepare(with_weights(parse(text), WEIGHTS))
-        told = group(model)
+        told = group(model, Rules.installed().matchers)
         return told, [node.op_type for node in model.graph]
 
     return kinds

@@ -2,6 +2,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.lower import prepare
 from suture.compiler.model import infer_shapes
@@ -38,7 +39,7 @@ def kinds(parse):
             model.graph.register_initializer(value)
         infer_shapes(model)
         model = prepare(model)
-        group(model)
+        group(model, Rules.installed().matchers)
         return [node.op_type for node in model.graph], model
 
     return kinds

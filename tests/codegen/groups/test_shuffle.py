@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.lower import prepare
 from suture.compiler.verify import assert_equal, run_reference, seeded_inputs
@@ -31,7 +32,7 @@ def test_a_shuffle_is_taken_in_and_answers_stay(
 ):
     model = shuffled(behind)
     grouped = prepare(model)
-    group(grouped)
+    group(grouped, Rules.installed().matchers)
     assert "Transpose" not in {node.op_type for node in grouped.graph}
     inputs = seeded_inputs(model, np.random.default_rng(1))
     compiled = tvm_backend.compile(model.clone(), target, tmp_path)
@@ -50,5 +51,5 @@ def test_a_shuffle_is_taken_in_and_answers_stay(
 )
 def test_other_things_stay(behind, options, shuffled):
     model = prepare(shuffled(behind, **options))
-    group(model)
+    group(model, Rules.installed().matchers)
     assert "Transpose" in {node.op_type for node in model.graph}

@@ -224,6 +224,21 @@ def test_the_check_fails_a_wrong_fold(parse, check):
         check(ForgetsTheBias(), model)
 
 
+def test_lets_go_of_the_weights_it_made_anew_and_of_no_others(parse):
+    weights = {"w": (4, 3, 3, 3), "v": (4, 4, 3, 3), "idle": (2,)}
+    weights |= dict.fromkeys(("gamma", "beta", "mean", "var"), (4,))
+    model = parse(
+        "g (float[1,3,5,5] x) => (float[1,4,1,1] y) { t = Conv(x, w)"
+        " n = BatchNormalization(t, gamma, beta, mean, var) c = Conv(n, v)"
+        " y = BatchNormalization(c, gamma, beta, mean, var) }",
+        **weights,
+    )
+    FoldBatchNorm().apply(model, PassContext())
+    assert [node.op_type for node in model.graph] == ["Conv", "Conv"]
+    read = {value.name for node in model.graph for value in node.inputs[1:]}
+    assert set(model.graph.initializers) == {"idle", *read}
+
+
 def test_outputs_keep_their_names(parse):
     model = parse(convolution("t = Conv<pads=[1,1,1,1]>(x, w)"), w=(4, 4, 3, 3), **STATISTICS)
     FoldBatchNorm().apply(model, PassContext())

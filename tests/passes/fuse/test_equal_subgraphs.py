@@ -1,4 +1,7 @@
+import ml_dtypes
 import numpy as np
+import onnx.parser
+import onnx_ir as ir
 import pytest
 
 from suture.compiler.discovery import discover, load
@@ -9,6 +12,10 @@ from suture.passes.pipeline import parse_pipeline
 
 WEIGHTS = "equal weights are stored once"
 NODES = "an equal node runs already"
+TEXTS = """<ir_version: 10, opset_import: ["": 18]>
+    g (int64 i) => (string a, string b, string c, bfloat16 d, bfloat16 e, float16 f) {
+        a = Gather(s, i) b = Gather(t, i) c = Gather(u, i)
+        d = Gather(h, i) e = Gather(k, i) f = Gather(m, i) }"""
 W = np.arange(12, dtype=np.float32).reshape(3, 4) / 7
 
 
@@ -25,6 +32,25 @@ def test_equal_weights_and_then_equal_nodes_are_merged(parse, check):
     assert done.ops == ["Gemm", "Add"]
     assert done.made == [("v", WEIGHTS), ("two", NODES)]
     assert list(model.graph.initializers) == ["w"]
+
+
+def test_equal_text_and_half_precision_are_shared_and_like_ones_are_not():
+    model = ir.from_proto(onnx.parser.parse_model(TEXTS))
+    for name, array in (
+        ("s", np.array(["a", "bc"])),
+        ("t", np.array(["a", "bc"])),
+        ("u", np.array(["ab", "c"])),
+        ("h", np.array([1, 2], ml_dtypes.bfloat16)),
+        ("k", np.array([1, 2], ml_dtypes.bfloat16)),
+        ("m", np.array([1, 2], np.float16)),
+    ):
+        tensor = ir.from_proto(onnx.numpy_helper.from_array(array, name))
+        model.graph.initializers[name] = ir.Value(name=name, const_value=tensor)
+    model = ir.from_proto(ir.to_proto(model))
+    result = MergeEqualSubgraphs().apply(model, PassContext())
+    shared = [note.at.value for note in result.made if note.reason == WEIGHTS]
+    assert shared == ["t", "k"]
+    assert set(model.graph.initializers) == {"s", "u", "h", "m"}
 
 
 def test_a_chain_of_equal_nodes_is_merged_to_its_end(parse, check):
