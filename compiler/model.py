@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -39,11 +39,25 @@ def load_model(path: Path) -> ir.Model:
     if not proto.graph.node and not proto.graph.output:
         raise ModelError("the file holds no graph", at=Location(str(path)))
     check_external_data(proto, path)
-    check_operators(proto, path.name)
+    return _read(proto, path.name, lambda: ir.load(path))
+
+
+def from_proto(proto: onnx.ModelProto, name: str) -> ir.Model:
+    """Return a model in memory, as ``load_model`` does one in a file.
+
+    Args:
+        proto: The model; its weights lie in it.
+        name: What errors call it.
+    """
+    return _read(proto, name, lambda: ir.from_proto(proto))
+
+
+def _read(proto: onnx.ModelProto, name: str, read: Callable[[], ir.Model]) -> ir.Model:
+    check_operators(proto, name)
     try:
-        model = ir.load(path)
+        model = read()
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"malformed graph ({error})", at=Location(str(path))) from error
+        raise ModelError(f"malformed graph ({error})", at=Location(name)) from error
     ir_passes.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, FREE_INITIALIZERS)
     return model

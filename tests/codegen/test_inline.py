@@ -1,9 +1,11 @@
 import pytest
 
 from suture.codegen.choose.base import BY_FORMULA
+from suture.codegen.importer import import_model
 from suture.codegen.inline import inline
-from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.lower import fuse, write_buffers
 from suture.codegen.phases import Phases
+from suture.codegen.prepare import prepare
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
 

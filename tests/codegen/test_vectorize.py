@@ -2,8 +2,10 @@ import pytest
 import tvm
 
 from suture.codegen.choose.base import BY_FORMULA
-from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.importer import import_model
+from suture.codegen.lower import fuse, write_buffers
 from suture.codegen.phases import Phases
+from suture.codegen.prepare import prepare
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import best_width, vectorize

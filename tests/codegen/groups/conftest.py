@@ -1,7 +1,7 @@
 import pytest
 
 from suture.codegen.groups import group
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 
 
 @pytest.fixture
