@@ -14,7 +14,10 @@ from suture.codegen.render import render
 
 Space = Literal["input", "output", "arena", "weights"]
 COPY = "copy"
-"""The runtime's own kernel: copies its first argument to its second."""
+"""A kernel of the runtime's own: copies its first argument to its second."""
+SKIP_UNLESS, SKIP_IF = "skip_unless", "skip_if"
+"""Kernels of the runtime's own: leave calls out where a truth value is false, or is true."""
+OWN = frozenset({COPY, SKIP_UNLESS, SKIP_IF})
 
 # DLPack's type codes (dlpack.h) and the bits of an element.
 DTYPES = {
@@ -59,10 +62,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """One run of a kernel over tensors, given by position, inputs first."""
+    """One run of a kernel over tensors, given by position, inputs first.
+
+    Attributes:
+        kernel: Its name.
+        args: Positions of the tensors.
+        skip: How many calls after it are left out where its kernel says so.
+    """
 
     kernel: str
     args: tuple[int, ...]
+    skip: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +100,7 @@ class AotPlan:
     @property
     def kernels(self) -> tuple[str, ...]:
         """Names of the compiled kernels in use, sorted."""
-        return tuple(sorted({call.kernel for call in self.calls} - {COPY}))
+        return tuple(sorted({call.kernel for call in self.calls} - OWN))
 
 
 def plan_source(plan: AotPlan, kernels: Sequence[str], number: int = 0) -> str:

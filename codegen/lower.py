@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as ir_passes
-import onnxscript.optimizer
 import tvm
 from tvm import relax
-from tvm.relax.frontend.onnx import onnx_frontend
 
-from suture.codegen.budget import SizeSpeed, WeightBudget, plan_weights, tell
+from suture.codegen.budget import SizeSpeed, WeightBudget
 from suture.codegen.choose.base import BY_FORMULA, Choice, Chooser
-from suture.codegen.emit.base import Emitter, Operator
-from suture.codegen.emit.rule import Rules
-from suture.codegen.groups import group
+from suture.codegen.extremes import mend_extremes
+from suture.codegen.importer import first_line, prepare_and_import
 from suture.codegen.inline import inline
 from suture.codegen.parallel import parallelize
 from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
 from suture.codegen.vectorize import vectorize
-from suture.compiler.model import infer_shapes, opset_of
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
-
-logger = logging.getLogger(__name__)
-
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-CONTROL_FLOW = ("If", "Loop", "Scan")
 
 
 class LoweringError(BackendError):
@@ -94,28 +79,21 @@ def lower(
     processor = tvm_target(target)
     with phases.phase("import"):
         check_static(model)
-        prepared = prepare(model)
-        rules = Rules.installed()
-        check_operators(prepared, rules)
-        groups = group(prepared, rules.matchers)
-        budget = plan_weights(prepared, processor_of(target), size_speed)
-        logger.info("%s", budget)
-        tell(prepared, budget)
-        emitter = Emitter(
-            relax.BlockBuilder(), processor_of(target), chooser, phases, rules.further
+        made = prepare_and_import(
+            model, processor_of(target), size_speed=size_speed, chooser=chooser, phases=phases
         )
-        imported = import_model(prepared, emitter, rules)
     with phases.phase("lower"):
-        module = write_buffers(fuse(imported, processor), processor)
-        module = parallelize(vectorize(inline(module)), target.threads)
+        module = write_buffers(fuse(made.module, processor), processor)
+        check_sizes(module)
+        module = parallelize(vectorize(inline(mend_extremes(module))), target.threads)
     return Lowered(
         module=module,
         target=processor,
-        inputs=tuple(str(value.name) for value in prepared.graph.inputs),
-        budget=budget,
-        groups=groups,
-        schedules=emitter.schedules,
-        choices=emitter.choices,
+        inputs=tuple(str(value.name) for value in made.model.graph.inputs),
+        budget=made.budget,
+        groups=made.groups,
+        schedules=made.emitter.schedules,
+        choices=made.emitter.choices,
         threads=target.threads,
     )
 
@@ -136,118 +114,6 @@ def check_static(model: ir.Model) -> None:
                 at=at,
                 hint=f"fix {', '.join(free)} to a size, or use the backend ort",
             )
-
-
-def prepare(model: ir.Model) -> ir.Model:
-    """Return a copy in the form TVM's importer handles best.
-
-    Functions are inlined, constants are folded and become initializers in memory, inputs are
-    called ``in0``, ``in1`` … and every node has a name.
-    """
-    model = ir.external_data.load_to_model(model.clone())
-    ir_passes.InlinePass()(model)
-    ir_passes.RemoveInitializersFromInputsPass()(model)
-    for node in model.graph:
-        node.name = node.name or node.outputs[0].name
-    onnxscript.optimizer.fold_constants(model)
-    ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    ir_passes.RemoveUnusedNodesPass()(model)
-    split_sums(model)
-    infer_shapes(model)
-    for position, value in enumerate(model.graph.inputs):
-        value.name = f"in{position}"
-    return model
-
-
-def split_sums(model: ir.Model) -> None:
-    """Write each Sum as additions, in place: TVM's importer stacks what it sums."""
-    for node in list(model.graph):
-        if node.op_type != "Sum" or node.domain not in DOMAINS:
-            continue
-        first, *others = node.inputs
-        made = [] if others else [ir.node("Identity", [first], name=node.name)]
-        for number, term in enumerate(others):
-            total = made[-1].outputs[0] if made else first
-            made.append(ir.node("Add", [total, term], name=f"{node.name}.{number}"))
-        old, new = node.outputs[0], made[-1].outputs[0]
-        new.name, new.shape, new.type = old.name, old.shape, old.type
-        ir.convenience.replace_nodes_and_values(model.graph, node, [node], made, [old], [new])
-
-
-def check_operators(model: ir.Model, rules: Rules) -> None:
-    """Raise ``BackendError`` for the first node that no rule and not TVM's importer knows."""
-    known = onnx_frontend._get_convert_map()
-    for node in model.graph:
-        if node.op_type in CONTROL_FLOW:
-            raise _unsupported(model, node, "control flow cannot be planned ahead of time")
-        if node.domain not in DOMAINS:
-            raise _unsupported(model, node, f"TVM does not know the domain {node.domain!r}")
-        if node.op_type not in known and not rules.emits(node.op_type):
-            raise _unsupported(model, node, "TVM's importer lacks it")
-
-
-def _unsupported(model: ir.Model, node: ir.Node, reason: str) -> BackendError:
-    return BackendError(
-        f"operator {node.op_type!r} cannot be compiled by TVM: {reason}",
-        at=Location(model.graph.name or "model", node.name or node.outputs[0].name),
-        hint="use the backend ort",
-    )
-
-
-class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
-    """TVM's importer, remembering the node it works on."""
-
-    node: tuple[str, str] | None = None
-    emitter: Emitter
-    rules: Rules
-
-    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
-        """Leave that to ``check_operators``, which names the node."""
-
-    def _convert_operator(
-        self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int
-    ) -> Any:
-        self.node = (attrs["tvm_custom"]["name"], op_name)
-
-        def stock(given: Sequence[Any]) -> Any:
-            made = onnx_frontend.onnx_input()
-            made.extend(given)
-            return super(_Importer, self)._convert_operator(op_name, made, dict(attrs), opset)
-
-        if inputs:
-            operator = Operator(
-                name=op_name, inputs=list(inputs), attributes=attrs, stock=stock
-            )
-            made = self.rules.emit(self.emitter, operator)
-            if made is not None:
-                return made
-        made = stock(inputs)
-        return self.bb.emit(made) if isinstance(made, relax.Call) else made
-
-
-def import_model(model: ir.Model, emitter: Emitter, rules: Rules) -> tvm.IRModule:
-    """Return a prepared and grouped model in Relax, its kernels emitted by rules.
-
-    Raises:
-        BackendError: The importer fails; names node and operator.
-    """
-    proto = ir.to_proto(model)
-    assert isinstance(proto, onnx.ModelProto)
-    importer = _Importer({}, "float32")
-    importer.bb, importer.emitter, importer.rules = emitter.builder, emitter, rules
-    # The importer prints what it fails on, and warns of every name it changes.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return importer.from_onnx(proto.graph, opset_of(model))
-        except Exception as error:
-            name, op = importer.node or ("", "")
-            raise BackendError(
-                f"operator {op!r} cannot be compiled by TVM: "
-                f"its importer fails with {type(error).__name__}: {_first_line(error)}",
-                at=Location(model.graph.name or "model", name),
-                hint="use the backend ort",
-            ) from error
 
 
 def fuse(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
@@ -287,6 +153,21 @@ def write_buffers(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModu
     return _run(passes, module, target)
 
 
+def check_sizes(module: tvm.IRModule) -> None:
+    """Raise ``LoweringError`` for the first kernel over sizes that depend on data."""
+    for name, function in module.functions.items():
+        if not isinstance(function, tvm.tirx.PrimFunc):
+            continue
+        for value in function.params:
+            sizes = list(getattr(value.ty, "shape", [value]))  # a bare size has no shape
+            if not all(isinstance(size, tvm.tirx.IntImm) for size in sizes):
+                raise LoweringError(
+                    f"sizes that depend on data, {sizes}, cannot be planned ahead of time",
+                    at=Location("main", name.name_hint),
+                    hint="use the backend ort",
+                )
+
+
 def _run(
     passes: tuple[Any, ...], module: tvm.IRModule, target: tvm.target.Target
 ) -> tvm.IRModule:
@@ -296,11 +177,6 @@ def _run(
                 module = step(module)
             except Exception as error:
                 raise LoweringError(
-                    f"TVM fails in {step.info.name}: {_first_line(error)}"
+                    f"TVM fails in {step.info.name}: {first_line(error)}"
                 ) from error
     return module
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__

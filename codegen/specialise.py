@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import tvm
 import tvm_ffi
 
-from suture.codegen.aot import COPY, AotPlan, Call, Tensor
+from suture.codegen.aot import OWN, AotPlan, Tensor
 from suture.codegen.lower import Lowered
 from suture.codegen.memory import aligned
 
@@ -61,7 +61,7 @@ def _share_kernels(
     functions: dict[str, tvm.tirx.PrimFunc] = {}
     renamed = []
     for number, (program, plan) in enumerate(zip(lowered, plans, strict=True)):
-        names = {COPY: COPY}
+        names = {name: name for name in OWN}
         for name in plan.kernels:
             function = program.module[name].without_attr("global_symbol")
             alike = kept.setdefault(tvm_ffi.structural_hash(function), [])
@@ -70,7 +70,7 @@ def _share_kernels(
             if names[name] not in functions:
                 functions[names[name]] = function.with_attr("global_symbol", names[name])
                 alike.append((names[name], function))
-        calls = tuple(Call(names[call.kernel], call.args) for call in plan.calls)
+        calls = tuple(replace(call, kernel=names[call.kernel]) for call in plan.calls)
         renamed.append(replace(plan, calls=calls))
     return tvm.IRModule(functions), renamed
 

@@ -75,7 +75,7 @@ def _tile(schedule: Any, block: Any) -> None:
     loops = schedule.get_loops(block)
     kinds = [int(axis.iter_type) for axis in schedule.get(block).iter_vars]
     if set(kinds) == {DATA_PARALLEL} and _is_narrow(schedule, block):
-        if int(schedule.get(loops[-1]).extent) in TWIN_LANES:
+        if loops and int(schedule.get(loops[-1]).extent) in TWIN_LANES:
             schedule.vectorize(loops[-1])
         return
     if len(kinds) != len(loops) or set(kinds) != {DATA_PARALLEL, REDUCTION}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ import tvm
 from tvm import relax
 
 from suture.codegen.aot import COPY, DTYPES, AotPlan, Call, Space, Tensor
+from suture.codegen.emit.choose import CHOICE
+from suture.codegen.lazy import Result, Step, branch
 from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.memory import Buffers, Life, aligned, place
 from suture.codegen.schedule.join import JOIN
@@ -67,7 +70,9 @@ class _Walk:
     def __init__(self, lowered: Lowered) -> None:
         self.module = lowered.module
         self.tensors: list[_Seen] = []
-        self.calls: list[Call] = []
+        self.steps: list[Step] = []
+        self.makers: dict[int, tuple[int, ...]] = {}
+        self.choices: dict[int, int] = {}
         self.weights = bytearray()
         self.buffers = Buffers()
         self.values: dict[Any, Value] = {}
@@ -94,10 +99,13 @@ class _Walk:
         elif isinstance(value.op, tvm.ir.GlobalVar):
             args = tuple(self.tensor(arg, var) for arg in value.args)
             self.values[var] = ()
-            if JOIN in (self.module[value.op].attrs or {}):
+            attributes = self.module[value.op].attrs or {}
+            if JOIN in attributes:
                 self.join(args[:-1], args[-1])
+            elif CHOICE in attributes:
+                self.choose(int(attributes[CHOICE]), args)
             else:
-                self.calls.append(Call(value.op.name_hint, args))
+                self.call(value.op.name_hint, args)
         else:
             self.bind_builtin(var, value)
 
@@ -125,16 +133,61 @@ class _Walk:
             raise _cannot_hold(var, "a view of part of a tensor")
         return self.add(result)
 
+    def call(self, kernel: str, args: tuple[int, ...]) -> None:
+        """Add a call; what is seen in it for the first time is what it makes."""
+        needs = tuple(need for position in args for need in self.needs(position))
+        for position in args:
+            tensor = self.tensors[position]
+            if tensor.space == "owned":
+                self.makers.setdefault(tensor.buffer, (len(self.steps),))
+        self.steps.append(Step(needs=needs, call=Call(kernel, args)))
+
+    def needs(self, position: int) -> tuple[int, ...]:
+        """Return the steps that make a tensor; none for inputs, constants and new buffers."""
+        tensor = self.tensors[position]
+        return self.makers.get(tensor.buffer, ()) if tensor.space == "owned" else ()
+
+    def choose(self, which: int, args: tuple[int, ...]) -> None:
+        """Add a choice, or a further result to a choice that there is: of an If, once."""
+        condition, *pair, target = args
+        results = tuple((Result(each, self.needs(each)),) for each in pair)
+        step = Step(
+            needs=self.needs(condition),
+            condition=condition,
+            branches=(results[0], results[1]),
+            targets=(target,),
+        )
+        if which in self.choices:
+            known = self.steps[self.choices[which]]
+            if self.choices[which] != len(self.steps) - 1:
+                raise _cannot_hold("main", "an If whose results are not made together")
+            joined = tuple(
+                (*mine, *more)
+                for mine, more in zip(known.branches, step.branches, strict=True)
+            )
+            self.steps[-1] = replace(
+                known, branches=(joined[0], joined[1]), targets=(*known.targets, target)
+            )
+        else:
+            self.choices[which] = len(self.steps)
+            self.steps.append(step)
+        self.makers[self.tensors[target].buffer] = (self.choices[which],)
+
     def join(self, parts: tuple[int, ...], whole: int) -> None:
         """Let the makers of parts write into the whole, or copy where that cannot be."""
         target, offset = self.tensors[whole], 0
+        makers: list[int] = []
         for position in parts:
             part = self.tensors[position]
             alone = part.space == "owned" and part.nbytes == self.buffers.nbytes(part.buffer)
             if not (alone and self.buffers.join(part.buffer, target.buffer, offset)):
                 place = replace(target, offset=offset, shape=part.shape)
-                self.calls.append(Call(COPY, (position, self.add(place))))
+                makers.append(len(self.steps))
+                copy = Call(COPY, (position, self.add(place)))
+                self.steps.append(Step(needs=self.needs(position), call=copy))
+            makers += self.needs(position)
             offset += part.nbytes
+        self.makers[target.buffer] = tuple(makers)
 
     def resolve(self, value: Any, var: Any = "main") -> Value:
         """Return the tensor, or tensors, that an expression stands for."""
@@ -177,7 +230,7 @@ class _Walk:
         """Give every buffer of activations a caller's buffer, or a place in the arena."""
         positions = [self.result(value) for value in results]
         homes: dict[int, tuple[Space, int, int]] = {}
-        outputs = []
+        outputs, wanted = [], set()
         for number, position in enumerate(positions):
             seen = self.tensors[position]
             root, _ = self.buffers.root(seen.buffer)
@@ -189,26 +242,33 @@ class _Walk:
                 # An input, a constant, a part, or what has gone to another output already.
                 buffer = self.buffers.add(seen.nbytes)
                 homes[buffer] = ("output", number, 0)
-                self.calls.append(
-                    Call(COPY, (position, self.add(replace(target, buffer=buffer))))
-                )
+                self.call(COPY, (position, self.add(replace(target, buffer=buffer))))
+                wanted.add(len(self.steps) - 1)
+            wanted.update(self.needs(position))
             outputs.append(
                 Tensor(space="output", buffer=number, shape=seen.shape, dtype=seen.dtype)
             )
-        arena_bytes = self.home(homes)
+        calls = self.in_order(wanted)
+        arena_bytes = self.home(homes, calls)
         return AotPlan(
             tensors=tuple(self.placed(tensor, homes) for tensor in self.tensors),
-            calls=tuple(self.calls),
+            calls=calls,
             inputs=tuple(self.inputs),
             outputs=tuple(outputs),
             arena_bytes=arena_bytes,
             weights=bytes(self.weights),
         )
 
-    def home(self, homes: dict[int, tuple[Space, int, int]]) -> int:
+    def in_order(self, wanted: set[int]) -> tuple[Call, ...]:
+        """Return the calls as they came, or in branches where there are any."""
+        if self.choices:
+            return branch(self.steps, wanted)
+        return tuple(step.call for step in self.steps if step.call is not None)
+
+    def home(self, homes: dict[int, tuple[Space, int, int]], calls: Sequence[Call]) -> int:
         """Add the places of all other buffers in the arena; return its size."""
         spans: dict[int, tuple[int, int]] = {}
-        for number, call in enumerate(self.calls):
+        for number, call in enumerate(calls):
             for position in call.args:
                 tensor = self.tensors[position]
                 if tensor.space != "owned":

@@ -42,13 +42,28 @@ def load_model(path: Path) -> ir.Model:
     if not proto.graph.node and not proto.graph.output:
         raise ModelError("the file holds no graph", at=Location(str(path)))
     check_external_data(proto, path)
-    check_operators(proto, path.name)
+    model = from_proto(proto, path.name)
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    map_weights(model, read)
+    return model
+
+
+def from_proto(proto: onnx.ModelProto, name: str) -> ir.Model:
+    """Return a model in memory, as ``load_model`` does one in a file.
+
+    Args:
+        proto: The model; its weights lie in it, or are put in their place afterwards.
+        name: What errors call it.
+
+    Raises:
+        ModelError: The graph is malformed.
+        BackendError: A node's operator is in no operator set that the model imports.
+    """
+    check_operators(proto, name)
     try:
         model = ir.from_proto(proto)
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"malformed graph ({error})", at=Location(str(path))) from error
-    ir.external_data.set_base_dir(model.graph, path.parent)
-    map_weights(model, read)
+        raise ModelError(f"malformed graph ({error})", at=Location(name)) from error
     ir_passes.RemoveInitializersFromInputsPass()(model)
     model.ir_version = max(model.ir_version, FREE_INITIALIZERS)
     return model

@@ -18,6 +18,8 @@ import onnx_ir.passes.common as ir_passes
 import onnxruntime
 
 from suture.codegen.backend.base import Array, Compiled, Kernel
+from suture.codegen.expand import expand
+from suture.codegen.faults import ort_fault
 from suture.codegen.isolate import find_node
 from suture.codegen.link import Parts
 from suture.compiler.model import infer_shapes, model_bytes
@@ -54,6 +56,8 @@ class OrtBackend:
             BackendError: ONNX Runtime cannot hold the model, with node and operator; or its
                 wheel here is not for the target.
         """
+        check_ports(model)
+        model = mended(model)
         library = find_library(target)
         workdir.mkdir(parents=True, exist_ok=True)
         written = write_model(model, workdir)
@@ -101,8 +105,17 @@ class OrtProgram:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run once."""
-        values = self._session.run(self._names, dict(inputs))
+        """Run once.
+
+        Raises:
+            BackendError: ONNX Runtime fails on these inputs.
+        """
+        try:
+            values = self._session.run(self._names, dict(inputs))
+        except Exception as error:
+            raise BackendError(
+                f"ONNX Runtime fails: {str(error).strip()}", at=Location(str(self._path))
+            ) from error
         return dict(zip(self._names, values, strict=True))
 
     def trace(self, inputs: Mapping[str, Array], *, rounds: int) -> tuple[Kernel, ...]:
@@ -133,6 +146,45 @@ def read_trace(path: Path) -> tuple[tuple[Kernel, ...], ...]:
             runs.append(tuple(kernels))
             kernels = []
     return tuple(runs)
+
+
+def mended(model: ir.Model) -> ir.Model:
+    """Return a model without what ONNX Runtime gets wrong; the same one where nothing is.
+
+    Raises:
+        BackendError: A node is one of those, and cannot be written out by simpler ones.
+    """
+    if not any(map(ort_fault, model.graph.all_nodes())):
+        return model
+    model = model.clone()
+    infer_shapes(model)
+    expand(model, lambda node: ort_fault(node) is not None)
+    for node in model.graph.all_nodes():
+        fault = ort_fault(node)
+        if fault is not None:
+            raise BackendError(
+                f"operator {node.op_type!r} is wrong in ONNX Runtime: {fault}",
+                at=Location(model.graph.name or "model", node.name or node.outputs[0].name),
+                hint="replace the operator, or use the backend tvm",
+            )
+    return model
+
+
+def check_ports(model: ir.Model) -> None:
+    """Raise ``BackendError`` for the first input or output that NumPy has no type for.
+
+    ONNX Runtime may compute with it, but neither its interface for Python nor a request holds
+    it.
+    """
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.dtype is None or value.dtype in (ir.DataType.STRING, ir.DataType.UNDEFINED):
+            continue
+        if value.dtype.numpy().isbuiltin != 1:
+            raise BackendError(
+                f"element type {value.dtype.name} cannot enter or leave a program",
+                at=Location(model.graph.name or "model", None, value.name),
+                hint="put a Cast at the model's border",
+            )
 
 
 def weight_bytes(model: ir.Model) -> int:

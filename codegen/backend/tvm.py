@@ -20,9 +20,10 @@ from suture.codegen.choose.effort import Effort, chooser_of
 from suture.codegen.choose.model import BOOSTED_TREES
 from suture.codegen.isolate import find_node
 from suture.codegen.link import LIBRARY, link_library
-from suture.codegen.lower import Lowered, LoweringError, lower, prepare
+from suture.codegen.lower import Lowered, LoweringError, lower
 from suture.codegen.native import NativeProgram
 from suture.codegen.phases import Phases
+from suture.codegen.prepare import prepare
 from suture.codegen.processor import kernel_sets, known, tvm_target
 from suture.codegen.sizes import BySizes
 from suture.codegen.specialise import Library, share
@@ -224,6 +225,12 @@ def match_slots(values: Sequence[ir.Value], tensors: Sequence[Tensor]) -> tuple[
         BackendError: TVM computes another shape or element type than the model declares.
     """
     slots = []
+    if len(values) != len(tensors):
+        raise BackendError(
+            f"TVM makes {len(tensors)} tensors of {len(values)} values",
+            at=Location("model"),
+            hint="use the backend ort",
+        )
     for value, tensor in zip(values, tensors, strict=True):
         slot = Slot(str(value.name), tensor.shape, tensor.dtype)
         dtype = value.dtype.numpy().name if value.dtype is not None else slot.dtype

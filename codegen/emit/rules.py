@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from suture.codegen.emit.attention import emit_attention
+from suture.codegen.emit.choose import emit_choose
 from suture.codegen.emit.concat import emit_concat
 from suture.codegen.emit.conv import emit_conv
 from suture.codegen.emit.conv_transpose import emit_conv_transpose
 from suture.codegen.emit.elementwise import ELEMENTWISE, emit_elementwise
 from suture.codegen.emit.gemm import emit_gemm
 from suture.codegen.emit.lrn import emit_lrn
+from suture.codegen.emit.mended import (
+    emit_bit_cast,
+    emit_bit_shift,
+    emit_eye_like,
+    emit_is_inf,
+    emit_mod,
+    emit_pow,
+)
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_pool
 from suture.codegen.emit.quantized import (
@@ -21,6 +30,7 @@ from suture.codegen.emit.resize import emit_resize
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
 from suture.codegen.emit.rule import ScheduleRule
 from suture.codegen.emit.strips import emit_slice
+from suture.codegen.flatten import CHOOSE
 from suture.codegen.groups.affine import AFFINE, match_affine
 from suture.codegen.groups.attention import ATTENTION, match_attention
 from suture.codegen.groups.conv import CONV, match_conv
@@ -118,3 +128,11 @@ SOFTMAX = ScheduleRule(
     place=200,
 )
 ELEMENT_BY_ELEMENT = ScheduleRule(operators=ELEMENTWISE, emit=emit_elementwise, place=200)
+BRANCHES = ScheduleRule(operators=(CHOOSE,), emit=emit_choose, place=200)
+# Operators that TVM's importer gets wrong.
+BIT_CAST = ScheduleRule(operators=("BitCast",), emit=emit_bit_cast, place=300)
+BIT_SHIFT = ScheduleRule(operators=("BitShift",), emit=emit_bit_shift, place=300)
+EYE_LIKE = ScheduleRule(operators=("EyeLike",), emit=emit_eye_like, place=300)
+IS_INF = ScheduleRule(operators=("IsInf",), emit=emit_is_inf, place=300)
+MOD = ScheduleRule(operators=("Mod",), emit=emit_mod, place=300)
+POW = ScheduleRule(operators=("Pow",), emit=emit_pow, place=300)

@@ -32,6 +32,10 @@ class FoldConstants(GraphPass):
         What was folded belongs to no graph any more; nodes of a branch that went with its If
         still do, and are not noted one by one.
         """
+        stuck = unfoldable(model)
+        if stuck is not None:
+            reason = "onnxscript's folding fails on a split that is not constant"
+            return PassResult(model, declined=(note(stuck, reason),))
         before = {node: note(node, _reason(node)) for node in model.graph.all_nodes()}
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         logger = logging.getLogger("onnxscript.optimizer")
@@ -46,6 +50,16 @@ class FoldConstants(GraphPass):
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         made = tuple(made for node, made in before.items() if node.graph is None)
         return PassResult(model, made=made)
+
+
+def unfoldable(model: ir.Model) -> ir.Node | None:
+    """Return the first node that onnxscript's folding raises on, or None."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "SplitToSequence" and len(node.inputs) > 1:
+            split = node.inputs[1]
+            if split is not None and ir.convenience.get_const_tensor(split) is None:
+                return node
+    return None
 
 
 def _reason(node: ir.Node) -> str:

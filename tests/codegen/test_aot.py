@@ -1,4 +1,4 @@
-from suture.codegen.aot import COPY, AotPlan, Call, Tensor, plan_source
+from suture.codegen.aot import COPY, SKIP_IF, AotPlan, Call, Tensor, plan_source
 
 
 def test_source_of_an_empty_plan_is_c_without_empty_arrays():
@@ -16,7 +16,7 @@ def test_source_names_kernels_and_places():
     source = plan_source(
         AotPlan(
             tensors=tensors,
-            calls=(Call("mix", (0, 1)), Call(COPY, (1, 0))),
+            calls=(Call("mix", (0, 1)), Call(SKIP_IF, (0,), 1), Call(COPY, (1, 0))),
             inputs=tensors[:1],
             outputs=(Tensor(space="output", shape=(2, 3), dtype="float16"),),
             arena_bytes=128,
@@ -25,14 +25,15 @@ def test_source_names_kernels_and_places():
         ("mix",),
     )
     for line in (
-        "  KERNEL_copy,",
+        "  KERNEL_copy, KERNEL_skip_unless, KERNEL_skip_if,",
         "  KERNEL_mix,",
         "{0, {kDLCPU, 0}, 0, {6, 8, 1}, shape_0, 0, 0},",
         "{0, {kDLCPU, 0}, 2, {2, 16, 1}, shape_1, 0, 0},",
         "{INPUT, 1, 0},",
         "{WEIGHTS, 0, 64},",
-        "{KERNEL_mix, args_0, 2},",
-        "{KERNEL_copy, args_1, 2},",
+        "{KERNEL_mix, args_0, 2, 0},",
+        "{KERNEL_skip_if, args_1, 1, 1},",
+        "{KERNEL_copy, args_2, 2, 0},",
         "static const uint64_t output_bytes[] = {12};",
         ".arena_bytes = 128,",
     ):

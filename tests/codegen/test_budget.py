@@ -13,7 +13,8 @@ from suture.codegen.budget import GROWTH, Offer, WeightBudget, plan_weights, spe
 from suture.codegen.emit.conv import WEIGHT_BYTES
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
-from suture.codegen.lower import lower, prepare
+from suture.codegen.lower import lower
+from suture.codegen.prepare import prepare
 from suture.codegen.schedule.base import WIDTHS
 
 AVX2 = WIDTHS["x86-64-v3"]

@@ -1,8 +1,9 @@
 import pytest
 
 from suture.codegen.choose.base import BY_FORMULA
+from suture.codegen.importer import prepare_and_import
 from suture.codegen.inline import inline
-from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.lower import fuse, write_buffers
 from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
@@ -14,9 +15,14 @@ def loops(parse, target):
 
     def loops(text):
         described = tvm_target(target)
-        model = prepare(parse(text))
-        imported, _ = import_model(model, processor_of(target), BY_FORMULA, Phases())
-        module = inline(write_buffers(fuse(imported, described), described))
+        imported = prepare_and_import(
+            parse(text),
+            processor_of(target),
+            size_speed="balanced",
+            chooser=BY_FORMULA,
+            phases=Phases(),
+        )
+        module = inline(write_buffers(fuse(imported.module, described), described))
         return [
             str(function).count("with T.sblock(") - str(function).count('T.sblock("root")')
             for name, function in module.functions.items()

@@ -2,7 +2,8 @@ import pytest
 import tvm
 
 from suture.codegen.choose.base import BY_FORMULA
-from suture.codegen.lower import fuse, import_model, prepare, write_buffers
+from suture.codegen.importer import prepare_and_import
+from suture.codegen.lower import fuse, write_buffers
 from suture.codegen.phases import Phases
 from suture.codegen.processor import tvm_target
 from suture.codegen.schedule.base import processor_of
@@ -13,10 +14,14 @@ from suture.codegen.vectorize import best_width, vectorize
 def kernels(parse, target):
     def kernels(text):
         processor = tvm_target(target)
-        imported, _ = import_model(
-            prepare(parse(text)), processor_of(target), BY_FORMULA, Phases()
+        imported = prepare_and_import(
+            parse(text),
+            processor_of(target),
+            size_speed="balanced",
+            chooser=BY_FORMULA,
+            phases=Phases(),
         )
-        module = write_buffers(fuse(imported, processor), processor)
+        module = write_buffers(fuse(imported.module, processor), processor)
         return [
             (function, vectorize(module)[name.name_hint])
             for name, function in module.functions.items()

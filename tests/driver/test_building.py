@@ -3,10 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.measure import Timings
+from suture.compiler.model import load_model
 from suture.compiler.target import lambda_x86_64
-from suture.driver.building import decide
-from suture.errors import BackendError
+from suture.compiler.verify import run_reference
+from suture.driver import building
+from suture.driver.building import Case, Options, Trial, decide
+from suture.errors import BackendError, VerifyError
 
 
 def timings(tvm, ort):
@@ -54,3 +58,39 @@ def test_over_several_sizes_the_mean_of_ratios_counts():
     assert chosen == "ort"
     chosen, _ = decide([timings(1.0, 4.0), *cases], {}, "auto", lambda_x86_64())
     assert chosen == "tvm"
+
+
+class Wrong(OrtBackend):
+    """A backend whose programs answer one too much."""
+
+    name = "tvm"
+
+    def load(self, compiled, model, *, threads):
+        run = super().load(compiled, model, threads=threads)
+        return lambda inputs: {name: value + 1 for name, value in run(inputs).items()}
+
+
+@pytest.fixture
+def trial(net, tmp_path, monkeypatch):
+    model = load_model(net)
+    inputs = {"x": np.ones((1, 3), np.float32)}
+    case = Case(inputs=inputs, expected=run_reference(model, inputs))
+    monkeypatch.setattr(building, "backends", lambda *_, **__: (Wrong(), OrtBackend()))
+
+    def trial(backend):
+        options = Options(cache=tmp_path, backend=backend)
+        return Trial(model, [case], lambda_x86_64(), tmp_path, options)
+
+    return trial
+
+
+def test_a_program_that_answers_wrong_does_not_ship(trial):
+    tried = trial("auto")
+    tried.compile(lambda _: None)
+    assert set(tried.runs) == {"ort"}
+    assert tried.failures["tvm"].message.startswith("its answers are wrong: ")
+
+
+def test_a_backend_that_was_asked_for_must_answer_right(trial):
+    with pytest.raises(VerifyError, match="instead of"):
+        trial("tvm").compile(lambda _: None)

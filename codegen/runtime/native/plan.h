@@ -21,15 +21,18 @@ struct KernelSet {
   Kernel *const *kernels;
 };
 
-/* One run of a kernel, named by its position in every set. */
+/* One run of a kernel, named by its position in every set; it may leave out calls after it. */
 struct Call {
   uint32_t kernel;
   const TVMFFIAny *args;
   int32_t num_args;
+  uint32_t skip;
 };
 
 /* A kernel: copies its first tensor's bytes to its second. */
 Kernel copy_tensor;
+/* Kernels: leave calls out where their tensor, a truth value, is false, and where it is true. */
+Kernel skip_unless, skip_if;
 
 /* One program. The addresses of its tensors are filled in before each run. */
 struct Plan {

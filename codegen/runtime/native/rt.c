@@ -141,10 +141,29 @@ int copy_tensor(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *
   return 0;
 }
 
-static int run_call(uint32_t i) {
+static int skip_where(int truth, const TVMFFIAny *args, TVMFFIAny *result) {
+  const DLTensor *condition = args[0].v_ptr;
+  result->v_int64 = (*(const uint8_t *)condition->data != 0) == truth;
+  return 0;
+}
+
+int skip_unless(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *result) {
+  (void)self, (void)num_args;
+  return skip_where(0, args, result);
+}
+
+int skip_if(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *result) {
+  (void)self, (void)num_args;
+  return skip_where(1, args, result);
+}
+
+/* Runs a call and moves on to the next one. */
+static int run_call(uint32_t *i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
-  const struct Call *call = &plan->calls[i];
-  return set->kernels[call->kernel](NULL, call->args, call->num_args, &result);
+  const struct Call *call = &plan->calls[(*i)++];
+  if (set->kernels[call->kernel](NULL, call->args, call->num_args, &result)) return 1;
+  if (call->skip && result.v_int64) *i += call->skip;
+  return 0;
 }
 
 static uint64_t now_ns(void) {
@@ -154,10 +173,11 @@ static uint64_t now_ns(void) {
 }
 
 static int run_calls(uint64_t *nanoseconds) {
-  for (uint32_t i = 0; i < plan->num_calls; ++i) {
+  for (uint32_t i = 0; i < plan->num_calls;) {
     uint64_t start = nanoseconds ? now_ns() : 0;
-    if (run_call(i)) return 1;
-    if (nanoseconds) nanoseconds[i] += now_ns() - start;
+    uint32_t call = i;
+    if (run_call(&i)) return 1;
+    if (nanoseconds) nanoseconds[call] += now_ns() - start;
   }
   return 0;
 }

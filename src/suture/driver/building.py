@@ -44,7 +44,7 @@ from suture.compiler.verify import (
 from suture.driver.measurements import kernel_records
 from suture.driver.recipes import recipe_of
 from suture.driver.rewriting import Rewriting, Rewritten, rewrite
-from suture.errors import BackendError, Location, SutureError
+from suture.errors import BackendError, Location, SutureError, VerifyError
 from suture.passes.base import PassContext
 from suture.passes.pipeline import format_pipeline
 
@@ -392,6 +392,11 @@ class Trial:
                 self._emulate(backend.name, made)
         except BackendError as error:
             self.failures[backend.name] = error
+        except VerifyError as error:
+            if self._options.backend != "auto":
+                raise
+            told = f"its answers are wrong: {error.message}"
+            self.failures[backend.name] = BackendError(told, at=error.at)
         else:
             self.compiled[backend.name] = made
         self._seconds[backend.name] = time.perf_counter() - began

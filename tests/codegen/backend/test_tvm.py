@@ -193,16 +193,18 @@ def test_unknown_domain(parse, tvm_backend, target, tmp_path):
     assert caught.value.at.node == "y"
 
 
-def test_control_flow(parse, tvm_backend, target, tmp_path):
+def test_loop(parse, tvm_backend, target, tmp_path):
     model = parse("""
-        g (bool c, float[2] x) => (float[2] y) {
-            [choice] y = If (c) <
-                then_branch = a () => (float[2] p) { p = Relu(x) },
-                else_branch = b () => (float[2] q) { q = Neg(x) }>
+        g (int64 n, bool c, float[2] x) => (float[2] y) {
+            [again] y = Loop (n, c, x) <
+                body = b (int64 i, bool go, float[2] p) => (bool on, float[2] q) {
+                    on = Identity(go)
+                    q = Neg(p)
+                }>
         }""")
-    with pytest.raises(BackendError, match=r"operator 'If'.*control flow") as caught:
+    with pytest.raises(BackendError, match=r"operator 'Loop'.*loops cannot") as caught:
         tvm_backend.compile(model, target, tmp_path)
-    assert caught.value.at.node == "choice"
+    assert caught.value.at.node == "again"
 
 
 def test_importer_failure_names_the_node(parse, tvm_backend, target, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.groups.resize import RESIZE
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 from suture.compiler.verify import assert_equal, run_reference, seeded_inputs
 
 ALIGNED = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")

@@ -2,7 +2,7 @@ import pytest
 
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 
 WEIGHTS = ("s", "b", "m", "v", "k", "w", "w3")
 TEXT = """g (float[1,8,6,6] x, float[8] s, float[8] b, float[8] m, float[8] v, float[8,1,1] k,

@@ -4,7 +4,7 @@ import pytest
 
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 from suture.compiler.model import infer_shapes
 
 HEAD = """g (uint8[1,8,6,6] x, float sx, uint8 zx, int8[16,8,1,1] w, float[16] sw, int8[16] zw,

@@ -5,7 +5,7 @@ import pytest
 
 from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
-from suture.codegen.lower import prepare
+from suture.codegen.prepare import prepare
 from suture.compiler.verify import assert_equal, run_reference, seeded_inputs
 
 SHUFFLE = "s = Reshape(a, apart) t = Transpose<perm=[{perm}]>(s) u = Reshape(t, whole)"
