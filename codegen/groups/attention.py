@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS, Group
+from suture.codegen.groups.base import Group
 from suture.codegen.groups.joined import join
-from suture.codegen.groups.places import (
+from suture.passes.recognise.places import (
     REARRANGING,
     Arranged,
     Places,
@@ -23,7 +23,7 @@ from suture.codegen.groups.places import (
     scalar_factor,
     steps,
 )
-from suture.codegen.groups.values import is_constant, is_static, shape_of
+from suture.passes.recognise.values import DEFAULT_DOMAINS, is_constant, is_static, shape_of
 
 ATTENTION = "SutureAttention"
 
