@@ -28,7 +28,7 @@ from suture.passes.pipeline_file import SUFFIX, read_pipeline
 GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
-    "exact": "remove-identities,fold-constants,fold-normalization,fold-batch-norm,"
+    "exact": "remove-identities,fold-constants,fold-affine,fold-normalization,fold-batch-norm,"
     "merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
     "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",

@@ -12,11 +12,11 @@ from onnxscript.rewriter.rules.common import _fuse_batchnorm as theirs
 
 from suture.passes.base import (
     GraphPass,
+    Names,
     PassContext,
     PassResult,
     add_constant,
     constant_of,
-    free_name,
     note,
 )
 
@@ -39,9 +39,10 @@ class FoldBatchNorm(GraphPass):
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Apply onnxscript's rules, and say why each normalisation that stays does."""
         before = {node: note(node, "folded") for node in _batch_norms(model)}
+        names = Names(model.graph)
         for node in before:
             if _obstacle(node) is None:
-                _give_bias(node, model.graph)
+                _give_bias(node, names)
         folds = (
             theirs.FuseBatchNormIntoConv(),
             theirs.FuseBatchNormIntoConvTranspose(),
@@ -105,7 +106,7 @@ def _guarded(fold: RewriteRuleClassBase, leavings: _Leavings) -> RewriteRule:
     return RewriteRule(fold.pattern, fold.rewrite, check, name=fold.name)
 
 
-def _give_bias(node: ir.Node, root: ir.Graph) -> None:
+def _give_bias(node: ir.Node, names: Names) -> None:
     """Add zeros where a bias is left out: the rule would take a name that may be in use."""
     before, graph = _before(node), node.graph
     assert before is not None
@@ -117,9 +118,7 @@ def _give_bias(node: ir.Node, root: ir.Graph) -> None:
     assert weight is not None
     zeros = np.zeros_like(mean.numpy())
     before.resize_inputs(3)
-    before.replace_input_with(
-        2, add_constant(graph, free_name(root, f"{weight.name}_bias"), zeros)
-    )
+    before.replace_input_with(2, add_constant(graph, names.free(f"{weight.name}_bias"), zeros))
 
 
 def _before(node: ir.Node) -> ir.Node | None:
