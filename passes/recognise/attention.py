@@ -114,6 +114,9 @@ def _of_operator(node: ir.Node) -> FoundAttention | None:
         apart = part.places.reshape(batch, rows, heads, columns // heads)
         found.append(replace(part, places=apart.transpose(0, 2, 1, 3)))
     mask = node.inputs[3] if len(node.inputs) > 3 else None
+    repeated = mask.producer() if mask is not None else None
+    if repeated is not None and repeated.op_type == "Expand" and is_static(mask):
+        mask = repeated.inputs[0]
     if mask is not None and not is_static(mask):
         return None
     scale = given.get_float("scale", None) or found[0].places.shape[3] ** -0.5

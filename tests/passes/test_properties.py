@@ -20,7 +20,19 @@ from suture.passes.pipeline import parse_pipeline
 RTOL = 1e-5
 SIZE = 8
 CHANNELS = (1, 2, 4)
-LAYERS = ("block", "depthwise", "twins", "unary", "pool", "arithmetic", "computed", "dead")
+LAYERS = (
+    "block",
+    "depthwise",
+    "twins",
+    "unary",
+    "pool",
+    "arithmetic",
+    "computed",
+    "dead",
+    "gelu",
+    "norm",
+    "attention",
+)
 
 
 @dataclass
@@ -109,6 +121,51 @@ class Network:
         whole = self.node("Shape", self.value)
         return self.node("Reshape", self.node("Mul", self.value, factor), whole)
 
+    def gelu(self, draw):
+        """GELU by way of Erf, with the half on either side."""
+        erf = self.node("Erf", self.node("Div", self.value, self.weight(2**0.5)))
+        phi, half = self.node("Add", erf, self.weight(1.0)), self.weight(0.5)
+        if draw(st.booleans()):
+            return self.node("Mul", self.node("Mul", self.value, half), phi)
+        return self.node("Mul", self.node("Mul", self.value, phi), half)
+
+    def norm(self, draw):
+        """A layer or RMS normalisation of the last axis."""
+        last, value = self.weight(np.array([-1])), self.value
+        if draw(st.booleans()):
+            value = self.node("Sub", value, self.node("ReduceMean", value, last))
+        square = self.node("Pow", value, self.weight(2.0))
+        mean = self.node("ReduceMean", square, last)
+        root = self.node("Sqrt", self.node("Add", mean, self.weight(1e-3)))
+        normal = self.node("Div", value, root)
+        return self.node("Mul", normal, self.weight(self.rng.uniform(0.5, 1.5, SIZE)))
+
+    def linear(self, value, spread=1.0):
+        """A product with a square matrix, and a bias."""
+        weight = self.rng.normal(0, spread * SIZE**-0.5, (SIZE, SIZE))
+        bias = self.weight(self.rng.normal(0, 0.1, SIZE))
+        return self.node("Add", self.node("MatMul", value, self.weight(weight)), bias)
+
+    def attention(self, draw):
+        """Two heads over rows of the image, and a product behind them."""
+        rows, half = SIZE * self.channels, SIZE // 2
+        flat = self.weight(np.array([2, rows, SIZE]))
+        heads, x = self.weight(np.array([2, rows, 2, half])), self.value
+        x = self.node("Reshape", x, flat)
+        perms = ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+        query, key, value = (
+            self.node("Transpose", self.node("Reshape", self.linear(x, 0.5), heads), perm=perm)
+            for perm in perms
+        )
+        scores = self.node("Div", self.node("MatMul", query, key), self.weight(2.0))
+        if draw(st.booleans()):
+            mask = self.rng.normal(0, 1, (1, 1, draw(st.sampled_from((1, rows))), rows))
+            scores = self.node("Add", scores, self.weight(mask))
+        mixed = self.node("MatMul", self.node("Softmax", scores), value)
+        mixed = self.node("Reshape", self.node("Transpose", mixed, perm=[0, 2, 1, 3]), flat)
+        shape = self.weight(np.array([2, self.channels, SIZE, SIZE]))
+        return self.node("Reshape", self.linear(self.linear(mixed)), shape)
+
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))
         return self.value
@@ -136,7 +193,11 @@ def networks(draw):
         values.append(network.value)
     network.value = network.pool(draw)
     also = draw(st.none() | st.sampled_from(values))
-    return network.model([network.value] if also in (None, "x") else [network.value, also])
+    model = network.model([network.value] if also in (None, "x") else [network.value, also])
+    if draw(st.booleans()):  # as exporters leave it that infer nothing
+        for node in model.graph:
+            node.outputs[0].shape = None
+    return model
 
 
 def check(model):
