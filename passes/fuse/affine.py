@@ -108,7 +108,8 @@ def _obstacle(node: ir.Node) -> str | None:
         return "the weights are not constant"
     if any(value.dtype not in FLOATS for value in given):
         return "the weights are not of floating point"
-    if any(len(value.uses()) > 1 or value.is_graph_output() for value in given):
+    large = [value for value in given if value.shape is None or len(value.shape) > 1]
+    if any(len(value.uses()) > 1 or value.is_graph_output() for value in large):
         return "the weights are shared with another node"
     if len(given) > 1 and node.attributes.get_float("beta", 1.0) != 1.0:
         return "the bias is scaled"
