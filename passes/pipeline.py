@@ -30,8 +30,8 @@ GROUP = "suture.passes"
 PIPELINES: Mapping[str, str] = {
     "exact": "infer-shapes,remove-identities,fold-constants,merge-equal-subgraphs,raise-opset,"
     "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
-    "fold-normalization,fold-batch-norm,flatten-rows,fuse-gemm,merge-equal-subgraphs,"
-    "prune-dead-nodes",
+    "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
+    "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
     "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",
     "none": "",

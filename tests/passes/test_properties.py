@@ -32,6 +32,8 @@ LAYERS = (
     "gelu",
     "norm",
     "attention",
+    "layouts",
+    "hollow",
 )
 
 
@@ -166,6 +168,26 @@ class Network:
         shape = self.weight(np.array([2, self.channels, SIZE, SIZE]))
         return self.node("Reshape", self.linear(self.linear(mixed)), shape)
 
+    def layouts(self, draw):
+        """There and back, or almost: transposed twice, or reshaped twice."""
+        if draw(st.booleans()):
+            turned = self.node("Transpose", self.value, perm=[0, 1, 3, 2])
+            return self.node("Transpose", turned, perm=[0, 1, 3, 2])
+        flat = self.node("Flatten", self.value)
+        shape = self.weight(np.array([2, self.channels, SIZE, SIZE]))
+        return self.node("Reshape", flat, shape)
+
+    def hollow(self, draw):
+        """A convolution some of whose filters are zero, and one behind it."""
+        weight = self.rng.normal(0, 1, (4, self.channels, 1, 1))
+        weight[sorted(draw(st.sets(st.integers(0, 3), min_size=1)))] = 0
+        bias = self.rng.normal(0, 0.5, 4) * draw(st.booleans())
+        inner = self.node("Conv", self.value, self.weight(weight), self.weight(bias))
+        inner, edge = self.node("Relu", inner), draw(st.sampled_from((1, 3)))
+        shape = (self.channels, 4, edge, edge)
+        behind = self.weight(self.rng.normal(0, 0.5 / edge, shape))
+        return self.node("Conv", inner, behind, pads=[edge // 2] * 4)
+
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))
         return self.value
@@ -184,11 +206,11 @@ class Network:
 
 
 @st.composite
-def networks(draw):
+def networks(draw, layers=LAYERS):
     seed = draw(st.integers(0, 2**16))
     network = Network(np.random.default_rng(seed), draw(st.sampled_from(CHANNELS)))
     values = []
-    for layer in draw(st.lists(st.sampled_from(LAYERS), min_size=2, max_size=8)):
+    for layer in draw(st.lists(st.sampled_from(layers), min_size=2, max_size=8)):
         network.value = getattr(network, layer)(draw)
         values.append(network.value)
     network.value = network.pool(draw)
@@ -217,7 +239,7 @@ def check(model):
 def test_exact_keeps_the_answer_and_every_pass_has_work():
     fired = set()
 
-    @settings(deadline=None, max_examples=40, derandomize=True)
+    @settings(deadline=None, max_examples=60, derandomize=True)
     @given(networks())
     def keeps(model):
         fired.update(check(model))
@@ -231,7 +253,7 @@ def test_a_wrong_pass_is_found(monkeypatch):
     monkeypatch.setattr(normalization, "_pads", lambda conv: False)
 
     @settings(deadline=None, max_examples=200, derandomize=True, phases=[Phase.generate])
-    @given(networks())
+    @given(networks(layers=("block", "unary", "pool")))
     def fails(model):
         check(model)
 
