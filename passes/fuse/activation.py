@@ -35,6 +35,7 @@ class FuseActivation(GraphPass):
     """
 
     name: ClassVar[str] = "fuse-activation"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Rewrite behind each value that alone feeds several nodes of arithmetic."""

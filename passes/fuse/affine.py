@@ -36,6 +36,7 @@ class FoldAffine(GraphPass):
     """
 
     name: ClassVar[str] = "fold-affine"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Take the arithmetic in, nearest node first, as far as it goes."""

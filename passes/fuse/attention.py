@@ -36,6 +36,7 @@ class FuseAttention(GraphPass):
     """
 
     name: ClassVar[str] = "fuse-attention"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Rewrite around each softmax that is part of attention."""

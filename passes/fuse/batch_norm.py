@@ -33,8 +33,7 @@ class FoldBatchNorm(GraphPass):
     """
 
     name: ClassVar[str] = "fold-batch-norm"
-    after: ClassVar[tuple[str, ...]] = ("remove-identities", "fold-constants")
-    before: ClassVar[tuple[str, ...]] = ("merge-equal-subgraphs",)
+    after: ClassVar[tuple[str, ...]] = ("remove-identities", "fold-constants", "fold-affine")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Apply onnxscript's rules, and say why each normalisation that stays does."""

@@ -28,6 +28,7 @@ class FuseGemm(GraphPass):
     """
 
     name: ClassVar[str] = "fuse-gemm"
+    after: ClassVar[tuple[str, ...]] = ("flatten-rows",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Rewrite each product whose only reader adds a constant row."""

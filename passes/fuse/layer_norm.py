@@ -34,6 +34,7 @@ class FuseLayerNorm(GraphPass):
     """
 
     name: ClassVar[str] = "fuse-layer-norm"
+    after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Rewrite around each root of a mean of squares."""

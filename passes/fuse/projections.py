@@ -25,6 +25,7 @@ class JoinProjections(GraphPass):
     """
 
     name: ClassVar[str] = "join-projections"
+    after: ClassVar[tuple[str, ...]] = ("fuse-attention",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Join in front of each ``Attention``."""

@@ -28,6 +28,7 @@ class FlattenRows(GraphPass):
     """
 
     name: ClassVar[str] = "flatten-rows"
+    after: ClassVar[tuple[str, ...]] = ("fuse-attention", "join-projections")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Find the regions, and rewrite those where it pays."""
