@@ -17,11 +17,11 @@ import onnx_ir as ir
 
 from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, candidates, read_shape
 from suture.codegen.groups.conv import CONV
-from suture.codegen.groups.values import shape_of
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.conv import ConvShape, DirectConv
 from suture.codegen.schedule.winograd import Winograd
 from suture.compiler.spec import format_spec
+from suture.passes.recognise.values import shape_of
 
 SizeSpeed = Literal["size", "balanced", "speed"]
 GROWTH: Mapping[SizeSpeed, float] = {"size": 1.0, "balanced": 1.2, "speed": math.inf}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,19 +106,32 @@ def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
     return ir.convenience.get_const_tensor(value)
 
 
-def free_name(root: ir.Graph, stem: str) -> str:
-    """Return the stem, numbered if a value of the graph or of a subgraph has that name."""
-    taken = {value.name for node in root.all_nodes() for value in node.outputs}
-    for graph in (root, *root.subgraphs()):
-        taken.update(value.name for value in graph.inputs)
-        taken.update(graph.initializers)
-    if stem not in taken:
-        return stem
-    return next(name for n in count(1) if (name := f"{stem}.{n}") not in taken)
+class Names:
+    """The names that values and nodes of a graph and its subgraphs have.
+
+    Args:
+        root: The graph; names given to it later by others are not known.
+    """
+
+    def __init__(self, root: ir.Graph) -> None:
+        self._taken: set[str | None] = set()
+        for graph in (root, *root.subgraphs()):
+            self._taken.update(value.name for value in graph.inputs)
+            self._taken.update(graph.initializers)
+        for node in root.all_nodes():
+            self._taken.add(node.name)
+            self._taken.update(value.name for value in node.outputs)
+
+    def free(self, stem: str) -> str:
+        """Return the stem, numbered if it is in use; it is in use from now on."""
+        numbered = (f"{stem}.{n}" for n in count(1))
+        name = next(name for name in chain([stem], numbered) if name not in self._taken)
+        self._taken.add(name)
+        return name
 
 
 def add_constant(graph: ir.Graph, name: str, data: npt.NDArray[Any]) -> ir.Value:
-    """Return a new initializer of a graph; ``free_name`` gives the name."""
+    """Return a new initializer of a graph; ``Names`` gives the name."""
     value = ir.Value(
         name=name,
         const_value=ir.tensor(np.ascontiguousarray(data), name=name),

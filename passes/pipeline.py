@@ -28,8 +28,10 @@ from suture.passes.pipeline_file import SUFFIX, read_pipeline
 GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
-    "exact": "remove-identities,fold-constants,fold-normalization,fold-batch-norm,"
-    "merge-equal-subgraphs,prune-dead-nodes",
+    "exact": "infer-shapes,remove-identities,fold-constants,merge-equal-subgraphs,raise-opset,"
+    "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
+    "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
+    "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
     "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",
     "none": "",

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from suture.codegen.schedule.activation import Activation
 from suture.codegen.schedule.base import Epilogue
+from suture.passes.recognise.activation import Activation
 
 Attributes = Mapping[str, Any]
 

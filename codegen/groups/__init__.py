@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS, Match, replace
+from suture.codegen.groups.base import Match, replace
 from suture.codegen.groups.integers import move_integers
 from suture.codegen.groups.shuffle import absorb_shuffles
+from suture.passes.recognise.values import DEFAULT_DOMAINS
 
 
 def group(model: ir.Model, matchers: Sequence[Match]) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS, DOMAIN, Group, constant
-from suture.codegen.groups.values import is_static, numbers_of, shape_of
+from suture.codegen.groups.base import DOMAIN, Group, constant
+from suture.passes.recognise.values import DEFAULT_DOMAINS, is_static, numbers_of, shape_of
 
 AFFINE = "SutureAffine"
 Numbers = npt.NDArray[np.float64]

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 DOMAIN = "suture"
-DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 @dataclass

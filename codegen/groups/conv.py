@@ -10,7 +10,7 @@ import onnx_ir as ir
 from suture.codegen.groups.affine import absorbed, follower, term_of
 from suture.codegen.groups.base import Group, constant
 from suture.codegen.groups.epilogue import extend
-from suture.codegen.groups.values import FLOAT, is_constant, is_static, numbers_of, shape_of
+from suture.passes.recognise.values import FLOAT, is_constant, is_static, numbers_of, shape_of
 
 CONV = "SutureConv"
 

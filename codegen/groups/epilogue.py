@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from suture.codegen.groups.activation import find_activation
-from suture.codegen.groups.base import DEFAULT_DOMAINS, Group
-from suture.codegen.groups.values import (
+from suture.codegen.groups.base import Group
+from suture.passes.recognise.activation import find_activation
+from suture.passes.recognise.values import (
+    DEFAULT_DOMAINS,
     FLOAT,
     is_constant,
     is_static,

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from suture.codegen.groups.base import Group
 from suture.codegen.groups.epilogue import extend
-from suture.codegen.groups.values import is_matrix, is_static, is_vector, shape_of
+from suture.passes.recognise.values import is_matrix, is_static, is_vector, shape_of
 
 GEMM = "SutureGemm"
 

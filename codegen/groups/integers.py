@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS
 from suture.codegen.groups.quantized import INTEGERS, dequantized, quanta
+from suture.passes.recognise.values import DEFAULT_DOMAINS
 
 MOVING = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")
 

@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from suture.codegen.groups.base import DOMAIN
 from suture.codegen.groups.gemm import GEMM
-from suture.codegen.groups.places import Arranged
-from suture.codegen.groups.values import numbers_of, shape_of
+from suture.passes.recognise.places import Arranged
+from suture.passes.recognise.values import numbers_of, shape_of
 
 Array = npt.NDArray[np.float32]
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.groups.activation import clip_bounds
-from suture.codegen.groups.base import DEFAULT_DOMAINS, Group, constant
+from suture.codegen.groups.base import Group, constant
 from suture.codegen.groups.conv import read_pads
-from suture.codegen.groups.values import is_fixed, numbers_of, shape_of
+from suture.passes.recognise.activation import clip_bounds
+from suture.passes.recognise.values import DEFAULT_DOMAINS, is_fixed, numbers_of, shape_of
 
 QCONV, QGEMM = "SutureQConv", "SutureQGemm"
 INTEGERS = {ir.DataType.UINT8: "uint8", ir.DataType.INT8: "int8"}

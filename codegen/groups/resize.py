@@ -8,8 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from suture.codegen.groups.base import Group, constant
-from suture.codegen.groups.values import is_static, numbers_of, shape_of
 from suture.compiler.session import open_session
+from suture.passes.recognise.values import is_static, numbers_of, shape_of
 
 RESIZE = "SutureResize"
 MODES = ("nearest", "linear")

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from suture.codegen.groups.base import DOMAIN
 from suture.codegen.groups.conv import CONV
-from suture.codegen.groups.values import is_static, numbers_of, shape_of
+from suture.passes.recognise.values import is_static, numbers_of, shape_of
 
 RESIDUAL = 3
 

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from tvm import te, tirx
 
-Activation = Literal[
-    "none",
-    "relu",
-    "clip",
-    "leaky-relu",
-    "sigmoid",
-    "hard-sigmoid",
-    "hard-swish",
-    "swish",
-    "tanh",
-    "erf",
-    "gelu",
-    "gelu-tanh",
-    "mish",
-]
+from suture.passes.recognise.activation import Activation
 
 sigmoid, tanh, erf, exp = tirx.sigmoid, tirx.tanh, tirx.erf, tirx.exp
 ROOT_HALF = 0.7071067811865476

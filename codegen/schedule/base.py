@@ -10,8 +10,9 @@ import tvm
 from tvm import te
 
 from suture.codegen.processor import level_of
-from suture.codegen.schedule.activation import Activation, activate
+from suture.codegen.schedule.activation import activate
 from suture.compiler.target import Target
+from suture.passes.recognise.activation import Activation
 
 SCHEDULED = "tirx.is_scheduled"
 OPAQUE = 8  # relax.OpPatternKind: never fused with what stands around it

@@ -12,11 +12,11 @@ from onnxscript.rewriter.rules.common import _fuse_batchnorm as theirs
 
 from suture.passes.base import (
     GraphPass,
+    Names,
     PassContext,
     PassResult,
     add_constant,
     constant_of,
-    free_name,
     note,
 )
 
@@ -33,15 +33,15 @@ class FoldBatchNorm(GraphPass):
     """
 
     name: ClassVar[str] = "fold-batch-norm"
-    after: ClassVar[tuple[str, ...]] = ("remove-identities", "fold-constants")
-    before: ClassVar[tuple[str, ...]] = ("merge-equal-subgraphs",)
+    after: ClassVar[tuple[str, ...]] = ("remove-identities", "fold-constants", "fold-affine")
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Apply onnxscript's rules, and say why each normalisation that stays does."""
         before = {node: note(node, "folded") for node in _batch_norms(model)}
+        names = Names(model.graph)
         for node in before:
             if _obstacle(node) is None:
-                _give_bias(node, model.graph)
+                _give_bias(node, names)
         folds = (
             theirs.FuseBatchNormIntoConv(),
             theirs.FuseBatchNormIntoConvTranspose(),
@@ -105,21 +105,21 @@ def _guarded(fold: RewriteRuleClassBase, leavings: _Leavings) -> RewriteRule:
     return RewriteRule(fold.pattern, fold.rewrite, check, name=fold.name)
 
 
-def _give_bias(node: ir.Node, root: ir.Graph) -> None:
-    """Add zeros where a bias is left out: the rule would take a name that may be in use."""
+def _give_bias(node: ir.Node, names: Names) -> None:
+    """Give it a bias of its own: the rule would take a name that may be in use."""
     before, graph = _before(node), node.graph
     assert before is not None
     assert isinstance(graph, ir.Graph)
-    if len(before.inputs) > 2 and before.inputs[2] is not None:
+    given = before.inputs[2] if len(before.inputs) > 2 else None
+    if given is not None and len(given.uses()) == 1 and not given.is_graph_output():
         return
-    mean, weight = constant_of(node.inputs[3]), before.inputs[1]
+    bias, mean, weight = constant_of(given), constant_of(node.inputs[3]), before.inputs[1]
     assert mean is not None
     assert weight is not None
-    zeros = np.zeros_like(mean.numpy())
+    numbers = np.zeros_like(mean.numpy()) if bias is None else bias.numpy().copy()
     before.resize_inputs(3)
-    before.replace_input_with(
-        2, add_constant(graph, free_name(root, f"{weight.name}_bias"), zeros)
-    )
+    name = names.free(f"{weight.name}_bias")
+    before.replace_input_with(2, add_constant(graph, name, numbers))
 
 
 def _before(node: ir.Node) -> ir.Node | None:
@@ -147,6 +147,7 @@ def _obstacle(node: ir.Node) -> str | None:
         return "weights or statistics are made by nodes, which fold-constants lifts"
     if len({value.dtype for value in constants}) > 1:
         return "weights and statistics are of different types"
-    if any(len(value.uses()) > 1 or value.is_graph_output() for value in given):
+    weight = given[0]
+    if len(weight.uses()) > 1 or weight.is_graph_output():
         return "the weights are shared with another node"
     return None

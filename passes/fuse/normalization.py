@@ -11,25 +11,16 @@ import onnx_ir as ir
 
 from suture.passes.base import (
     GraphPass,
+    Names,
     PassContext,
     PassResult,
     add_constant,
     constant_of,
-    free_name,
     note,
 )
+from suture.passes.recognise.affine import AFFINE, as_affine
 
-AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Affine:
-    """``x * scale + offset`` by channel; both ``(channels,)``."""
-
-    value: ir.Value
-    scale: Array
-    offset: Array
 
 
 @dataclass(frozen=True)
@@ -46,13 +37,13 @@ class FoldNormalization(GraphPass):
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Take the arithmetic in, nearest node first, as far as it goes."""
-        made, declined = [], []
+        made, declined, names = [], [], Names(model.graph)
         for conv in list(model.graph):
             if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx"):
                 continue
             while (node := _arithmetic_before(conv)) is not None:
                 folded = note(node, f"folded into {_name(conv)}")
-                reason = fold(conv, node, model.graph)
+                reason = fold(conv, node, names)
                 if reason is not None:
                     declined.append(note(node, reason))
                     break
@@ -60,7 +51,7 @@ class FoldNormalization(GraphPass):
         return PassResult(model, made=tuple(made), declined=tuple(declined))
 
 
-def fold(conv: ir.Node, node: ir.Node, graph: ir.Graph) -> str | None:
+def fold(conv: ir.Node, node: ir.Node, names: Names) -> str | None:
     """Fold one node of arithmetic into a Conv; return why not, or None where done."""
     weight, bias = constant_of(conv.inputs[1]), None
     if weight is None or len(weight.shape) < 3:
@@ -85,48 +76,15 @@ def fold(conv: ir.Node, node: ir.Node, graph: ir.Graph) -> str | None:
     added = (by_group * affine.offset.reshape(aside)).reshape(filters, -1).sum(1)
     total = added if bias is None else bias.numpy().astype(np.float64) + added
     conv.replace_input_with(0, affine.value)
-    conv.replace_input_with(1, _constant(graph, conv, "weight", new.astype(old.dtype)))
+    conv.replace_input_with(1, _constant(names, conv, "weight", new.astype(old.dtype)))
     if bias is not None or total.any():
-        value = _constant(graph, conv, "bias", total.astype(old.dtype))
+        value = _constant(names, conv, "bias", total.astype(old.dtype))
         if len(conv.inputs) < 3:
             conv.resize_inputs(3)
         conv.replace_input_with(2, value)
-    graph.remove(node, safe=True)
+    assert node.graph is not None
+    node.graph.remove(node, safe=True)
     return None
-
-
-def as_affine(node: ir.Node, channels: int, rank: int) -> Affine | str:
-    """Return arithmetic with a constant as scale and offset, or why it is not that."""
-    left, right = node.inputs
-    number, value, flipped = constant_of(right), left, False
-    if number is None:
-        number, value, flipped = constant_of(left), right, True
-    if number is None or value is None:
-        return "neither side is constant"
-    array = number.numpy().astype(np.float64)
-    shape = (1,) * (rank - array.ndim) + array.shape
-    if len(shape) != rank or any(
-        size != 1 and (axis != 1 or size != channels) for axis, size in enumerate(shape)
-    ):
-        return "the constant is not a scalar or one number a channel"
-    if value.shape is None or len(value.shape) != rank:
-        return "the constant may give the image its rank"
-    if array.size > 1 and value.shape[1] != channels:
-        return "the constant may give the image its channels"
-    numbers = np.broadcast_to(array.reshape(-1), (channels,))
-    one, none = np.ones(channels), np.zeros(channels)
-    match node.op_type:
-        case "Add":
-            return Affine(value, one, numbers)
-        case "Sub":
-            return Affine(value, -one, numbers) if flipped else Affine(value, one, -numbers)
-        case "Mul":
-            return Affine(value, numbers, none)
-    return (
-        "a constant divided by the image is not linear"
-        if flipped
-        else (Affine(value, 1 / numbers, none) if numbers.all() else "it divides by zero")
-    )
 
 
 def _arithmetic_before(conv: ir.Node) -> ir.Node | None:
@@ -143,8 +101,9 @@ def _pads(conv: ir.Node) -> bool:
     return auto not in ("NOTSET", "VALID") or any(pads or ())
 
 
-def _constant(graph: ir.Graph, conv: ir.Node, part: str, data: Array) -> ir.Value:
-    return add_constant(graph, free_name(graph, f"{_name(conv)}.{part}"), data)
+def _constant(names: Names, conv: ir.Node, part: str, data: Array) -> ir.Value:
+    assert isinstance(conv.graph, ir.Graph)
+    return add_constant(conv.graph, names.free(f"{_name(conv)}.{part}"), data)
 
 
 def _name(conv: ir.Node) -> str:

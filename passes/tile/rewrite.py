@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import add_constant, free_name
+from suture.passes.base import Names, add_constant
 from suture.passes.tile.strips import STRIP, Piece, Region, Step
 
 ROWS_AXIS = 2
@@ -89,7 +89,7 @@ class _Writer:
     def _bound(self, number: int) -> ir.Value:
         """Return a constant of one number."""
         if number not in self._bounds:
-            name = free_name(self._graph, f"row.{number}")
+            name = Names(self._graph).free(f"row.{number}")
             self._bounds[number] = add_constant(
                 self._graph, name, np.array([number], np.int64)
             )

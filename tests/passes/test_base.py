@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 
 from suture.errors import Location
-from suture.passes.base import GraphPass, Note, PassResult, constant_of, note
+from suture.passes.base import GraphPass, Names, Note, PassResult, constant_of, note
 
 
 @pytest.fixture
@@ -68,3 +68,16 @@ def test_a_pass_prints_as_the_text_that_selects_it():
             return PassResult(model)
 
     assert str(Loosen()) == "loosen{by-factor=0.5,everywhere=true}"
+
+
+def test_names_are_free_in_subgraphs_too_and_given_once(parse):
+    model = parse(
+        "g (float[4] x, bool[1] c) => (float[4] y) { y = If(c)<"
+        "then_branch = a () => (float[4] p) { p = Exp(x) },"
+        " else_branch = b () => (float[4] q) { q = Mul(x, w) }> }",
+        w=(4,),
+    )
+    names = Names(model.graph)
+    taken = ("x", "c", "y", "p", "q", "w")
+    assert [names.free(name) for name in taken] == [f"{name}.1" for name in taken]
+    assert [names.free("new"), names.free("new"), names.free("x")] == ["new", "new.1", "x.2"]

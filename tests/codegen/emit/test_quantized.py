@@ -11,8 +11,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from suture.codegen.groups.values import numbers_of
 from suture.compiler.verify import run_reference, seeded_inputs
+from suture.passes.recognise.values import numbers_of
 
 NETWORKS = {
     "residual, pooled, to classes": """g (float[1,3,17,16] x, float[24,3,3,3] w0, float[24] b0,

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from suture.compiler.verify import assert_equal, run_reference
+from suture.passes.manager import PassManager
+from suture.passes.pipeline import parse_pipeline
 
 INPUTS = {
     "weights": ", ".join(f"float[24,24] w{p}, float[24] b{p}" for p in "qkv"),
@@ -96,6 +98,23 @@ def test_what_is_taken_in(form, grouped):
     assert "Softmax" in told[-1]
     expected = ["SutureAttention"] if not weights else ["SutureGemm", "SutureAttention"]
     assert kinds(model) == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_the_exact_pipeline_leaves_is_taken_in_as_well(
+    form, parse, with_weights, random_inputs, tvm_backend, target, tmp_path
+):
+    text, weights = FORMS[form]
+    model = with_weights(parse(text), weights)
+    inputs = random_inputs(model)
+    expected = run_reference(model, inputs)
+    PassManager(parse_pipeline("exact")).run(model)
+    assert ("Attention" in kinds(model)) == bool(weights)
+    compiled = tvm_backend.compile(model.clone(), target, tmp_path)
+    answers = tvm_backend.load(compiled, model, threads=1)(inputs)
+    assert_equal(expected, answers, what=form, rtol=1e-5)
+    assert ["attention" in kernel.op for kernel in compiled.kernels].count(True) == 1
+    assert sum(kernel.op != "reshape" for kernel in compiled.kernels) == (2 if weights else 1)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -120,6 +120,16 @@ def test_declines_weights_that_two_nodes_share(parse, check):
     assert done.declined == [("bn", "the weights are shared with another node")]
 
 
+def test_a_bias_that_two_nodes_share_is_no_obstacle(parse, check):
+    text = convolution(
+        "t = Conv<pads=[1,1,1,1]>(x, w, c)",
+        "[other] z = Conv(x, v, c)",
+        "float[2,4,6,6] y, float[2,4,4,4] z",
+    )
+    shapes = {"w": (4, 4, 3, 3), "v": (4, 4, 3, 3), "c": (4,)}
+    assert check(FoldBatchNorm(), parse(text, **shapes, **STATISTICS)).ops == ["Conv", "Conv"]
+
+
 @pytest.mark.parametrize("what", ["w", "mean"])
 def test_declines_what_a_caller_can_change(parse, check, what):
     shapes = {"w": (4, 4, 3, 3), **STATISTICS}

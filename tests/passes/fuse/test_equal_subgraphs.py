@@ -5,9 +5,11 @@ import onnx_ir as ir
 import pytest
 
 from suture.compiler.discovery import discover, load
+from suture.compiler.verify import assert_equivalent, seeded_inputs
 from suture.errors import VerifyError
 from suture.passes.base import Note, PassContext
 from suture.passes.fuse.equal_subgraphs import MergeEqualSubgraphs
+from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 
 WEIGHTS = "equal weights are stored once"
@@ -153,3 +155,28 @@ def test_the_check_fails_a_merge_of_unequal_nodes(parse, check, monkeypatch):
 def test_is_found_by_its_entry_point():
     assert load(discover("suture.passes")["merge-equal-subgraphs"]) is MergeEqualSubgraphs
     assert parse_pipeline("merge-equal-subgraphs") == (MergeEqualSubgraphs(),)
+
+
+def test_two_detectors_on_one_backbone_run_it_once_and_fold_it(parse, check):
+    """Weights that both components bring are shared, and no obstacle to folding any more."""
+    rng = np.random.default_rng(5)
+    parts = {"w": (4, 3, 3, 3), "c": (4,), "g": (4,), "b": (4,), "m": (4,), "v": (4,)}
+    backbone = {name: rng.uniform(0.5, 1.5, shape) for name, shape in parts.items()}
+    weights = {f"{n}{i}": a.astype(np.float32) for n, a in backbone.items() for i in (1, 2)}
+    nodes = " ".join(
+        f"t{i} = Conv(x, w{i}, c{i}) n{i} = BatchNormalization(t{i}, g{i}, b{i}, m{i}, v{i})"
+        f" r{i} = Relu(n{i}) h{i} = Conv(r{i}, k{i})"
+        for i in (1, 2)
+    )
+    model = parse(
+        f"g (float[1,3,8,8] x) => (float[1,5,6,6] y) {{ {nodes} y = Concat<axis=1>(h1, h2) }}",
+        **weights,
+        k1=(2, 4, 1, 1),
+        k2=(3, 4, 1, 1),
+    )
+    reference = model.clone()
+    PassManager(parse_pipeline("exact")).run(model)
+    assert [node.op_type for node in model.graph] == ["Conv", "Relu", "Conv", "Conv", "Concat"]
+    assert len(model.graph.initializers) == 4
+    inputs = seeded_inputs(reference, np.random.default_rng(0))
+    assert_equivalent(reference, model, inputs, rtol=1e-5)

@@ -14,9 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS
-from suture.codegen.groups.evaluate import evaluate
-from suture.codegen.groups.values import is_constant, is_static, numbers_of, shape_of
+from suture.passes.recognise.evaluate import evaluate
+from suture.passes.recognise.values import (
+    DEFAULT_DOMAINS,
+    is_constant,
+    is_static,
+    numbers_of,
+    shape_of,
+)
 
 REARRANGING = frozenset(
     {

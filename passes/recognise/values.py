@@ -1,4 +1,4 @@
-"""What can be read of a value in a prepared model."""
+"""What can be read of a value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from suture.passes.base import constant_of
+
+DEFAULT_DOMAINS = ("", "ai.onnx")
 FLOAT = ir.DataType.FLOAT
 
 
@@ -35,12 +38,13 @@ def shape_of(value: ir.Value | None) -> tuple[int, ...]:
 
 def is_constant(value: ir.Value | None) -> bool:
     """Whether a value's numbers are known."""
-    return value is not None and value.const_value is not None
+    return constant_of(value) is not None
 
 
 def numbers_of(value: ir.Value | None) -> npt.NDArray[Any] | None:
-    """Return a constant's numbers, or None where they are not known."""
-    return None if value is None or value.const_value is None else value.const_value.numpy()
+    """Return a constant's numbers, or None where they are not known or can be overridden."""
+    tensor = constant_of(value)
+    return None if tensor is None else tensor.numpy()
 
 
 def is_matrix(value: ir.Value | None) -> bool:

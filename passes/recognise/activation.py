@@ -10,16 +10,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS
-from suture.codegen.groups.evaluate import evaluate
-from suture.codegen.groups.values import numbers_of
-from suture.codegen.schedule.activation import Activation
+from suture.passes.recognise.evaluate import evaluate
+from suture.passes.recognise.values import DEFAULT_DOMAINS, numbers_of
 
+Activation = Literal[
+    "none",
+    "relu",
+    "clip",
+    "leaky-relu",
+    "sigmoid",
+    "hard-sigmoid",
+    "hard-swish",
+    "swish",
+    "tanh",
+    "erf",
+    "gelu",
+    "gelu-tanh",
+    "mish",
+]
 Array = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = -3.4028234663852886e38, 3.4028234663852886e38

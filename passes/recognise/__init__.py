@@ -1,0 +1,1 @@
+"""What stands in a graph, read without changing it."""

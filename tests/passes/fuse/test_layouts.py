@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from suture.compiler.discovery import discover, load
+from suture.errors import VerifyError
+from suture.passes.fuse import layouts
+from suture.passes.fuse.layouts import ComposeLayouts
+from suture.passes.pipeline import parse_pipeline
+
+
+def written(nodes, inputs="float[2,3,4] x", outputs="float[A,B,C] y"):
+    return f"g ({inputs}) => ({outputs}) {{ {nodes} }}"
+
+
+def test_transposes_that_cancel_out_go(parse, check):
+    text = written(
+        "[one] a = Transpose<perm=[0,2,1]>(x) [two] b = Transpose<perm=[0,2,1]>(a) y = Exp(b)"
+    )
+    done = check(ComposeLayouts(), parse(text))
+    assert (done.ops, done.made) == (["Exp"], [("two", "composed with one")])
+
+
+def test_a_chain_of_transposes_becomes_one(parse, check):
+    model = parse(
+        written(
+            "a = Transpose<perm=[1,2,0]>(x) b = Transpose<perm=[0,2,1]>(a)"
+            " c = Transpose<perm=[2,1,0]>(b) y = Exp(c)"
+        )
+    )
+    assert check(ComposeLayouts(), model).ops == ["Transpose", "Exp"]
+    assert list(model.graph[0].attributes.get_ints("perm")) == [2, 0, 1]
+
+
+def test_transposes_of_a_free_size_are_composed(parse, check):
+    text = written(
+        "a = Transpose<perm=[0,2,1]>(x) b = Transpose<perm=[0,2,1]>(a) y = Exp(b)",
+        "float[N,3,4] x",
+    )
+    assert check(ComposeLayouts(), parse(text)).ops == ["Exp"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ops"),
+    [
+        ("a = Reshape(x, s0) b = Reshape(a, s1) y = Exp(b)", ["Reshape", "Exp"]),
+        ("a = Unsqueeze(x, first) b = Squeeze(a, first) y = Exp(b)", ["Exp"]),
+        ("a = Flatten(x) b = Unsqueeze(a, first) y = Exp(b)", ["Reshape", "Exp"]),
+        ("a = Unsqueeze(x, first) b = Transpose<perm=[1,0,2,3]>(a) c = Reshape(b, s1)"
+         " y = Exp(c)", ["Reshape", "Exp"]),
+        ("a = Flatten(x) y = Reshape(a, s2)", ["Reshape"]),
+    ],
+    ids=["reshapes", "undone", "others", "a transpose of one", "output"],
+)  # fmt: skip
+def test_reshapes_become_one(parse, check, nodes, ops):
+    shapes = {"s0": [6, 4], "s1": [4, 6], "first": [0], "s2": [2, 3, 4]}
+    numbers = {name: np.array(value) for name, value in shapes.items() if name in nodes}
+    rank = "A,B" if "s1" in nodes else "A,B,C"
+    model = parse(written(nodes, outputs=f"float[{rank}] y"), **numbers)
+    assert check(ComposeLayouts(), model).ops == ops
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "reason"),
+    [
+        ("a = Transpose<perm=[0,2,1]>(x) [two] b = Transpose<perm=[0,2,1]>(a) c = Exp(a)"
+         " y = MatMul(c, b)", "float[2,3,4] x", "what lies between has other readers"),
+        ("a = Transpose(x) [two] b = Transpose(a) y = Exp(b)", "float[2,3,4] x",
+         "it turns the axes round, and their number is not told"),
+        ("a = Reshape(x, s) [two] b = Reshape(a, t) y = Exp(b)", "float[N,3,4] x",
+         "the shape behind it is not fixed"),
+    ],
+    ids=["read", "round", "free"],
+)  # fmt: skip
+def test_declines(parse, check, nodes, inputs, reason):
+    numbers = {"s": np.array([0, 12]), "t": np.array([0, 4, 3])} if "(x, s)" in nodes else {}
+    done = check(ComposeLayouts(), parse(written(nodes, inputs), **numbers))
+    assert done.declined == [("two", reason)]
+
+
+def test_the_check_fails_axes_in_the_wrong_order(parse, check, monkeypatch):
+    right = layouts.new_node
+
+    def wrong(names, op, inputs, *, attributes, **more):
+        turned = {"perm": attributes["perm"][::-1]}
+        return right(names, op, inputs, attributes=turned, **more)
+
+    monkeypatch.setattr(layouts, "new_node", wrong)
+    text = written(
+        "a = Transpose<perm=[1,2,0]>(x) y = Transpose<perm=[0,2,1]>(a)",
+        "float[3,3,3] x",
+        "float[3,3,3] y",
+    )
+    with pytest.raises(VerifyError, match="of the output's magnitude"):
+        check(ComposeLayouts(), parse(text))
+
+
+def test_is_found_by_its_entry_point():
+    assert load(discover("suture.passes")["compose-layouts"]) is ComposeLayouts
+    assert parse_pipeline("compose-layouts") == (ComposeLayouts(),)
