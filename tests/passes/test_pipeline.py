@@ -170,8 +170,8 @@ def test_a_pattern_selects_what_is_installed_in_the_order_that_is_declared():
     assert [type(each).name for each in parse_pipeline("fold-*")] == [
         "fold-constants",
         "fold-affine",
-        "fold-batch-norm",
         "fold-normalization",
+        "fold-batch-norm",
     ]
 
 
