@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from suture.codegen.groups.base import DEFAULT_DOMAINS, DOMAIN
+from suture.codegen.groups.base import DOMAIN
 from suture.errors import BackendError, Location
+from suture.passes.recognise.values import DEFAULT_DOMAINS
 
 CHOOSE = "Choose"
 """Takes a truth value and the results of two branches; which If it is of is its attribute."""
