@@ -31,7 +31,7 @@ PIPELINES: Mapping[str, str] = {
     "exact": "remove-identities,fold-constants,fold-normalization,fold-batch-norm,"
     "merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
-    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",
+    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,exact,tile-*?",
     "none": "",
 }
 """Pipelines by name, of what is installed.
