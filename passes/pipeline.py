@@ -33,7 +33,7 @@ PIPELINES: Mapping[str, str] = {
     "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
     "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
-    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,tile-*?,exact",
+    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,exact,tile-*?",
     "none": "",
 }
 """Pipelines by name, of what is installed.
