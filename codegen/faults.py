@@ -14,6 +14,7 @@ import onnx_ir as ir
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from suture.codegen.emit.rule import Rules
+from suture.passes.recognise.attention import find_attention
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 STANDARD = ("", "ai.onnx")
@@ -69,7 +70,9 @@ def _counts_back(node: ir.Node) -> str | None:
 
 
 def _microsoft(node: ir.Node) -> str | None:
-    return "it takes it to be Microsoft's" if node.domain in STANDARD else None
+    if node.domain not in STANDARD or find_attention(node) is not None:
+        return None  # a group of its own takes what is found
+    return "it takes it to be Microsoft's"
 
 
 TVM_FAULTS: Mapping[str, Check] = {

@@ -113,7 +113,7 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
 
         if inputs:
             operator = Operator(
-                name=op_name, inputs=list(inputs), attributes=attrs, stock=stock
+                name=op_name, inputs=list(inputs), attributes=attrs, opset=opset, stock=stock
             )
             made = self.rules.emit(self.emitter, operator)
             if made is not None:

@@ -41,6 +41,7 @@ def prepare(
     ir_passes.InlinePass()(model)
     ir_passes.RemoveInitializersFromInputsPass()(model)
     fold(model)
+    infer_shapes(model)
     while flatten_ifs(model) or expand(
         model, lambda node: node.op_type in refused or tvm_fault(node, known) is not None
     ):

@@ -59,7 +59,7 @@ def main() -> None:
                 print(line, flush=True)
                 fine = False
             if options.write:
-                known = {**known, **rows}
+                known = {**(read_rows(TABLE) if TABLE.exists() else {}), **rows}
                 write(known)
     finally:
         suite.close()

@@ -30,12 +30,14 @@ class Operator:
         name: The operator.
         inputs: Relax values; None where an optional input is left out.
         attributes: As the importer reads them: numbers, lists, bytes.
+        opset: The version of the operator set that it is of.
         stock: Makes TVM's own form of the operator from other inputs.
     """
 
     name: str
     inputs: Sequence[Any]
     attributes: Attributes
+    opset: int
     stock: Callable[[Sequence[Any]], Any]
 
 

@@ -16,15 +16,21 @@ from suture.codegen.schedule.softmax import Softmax, SoftmaxShape
 
 
 def emit_softmax(emitter: Emitter, operator: Operator) -> Any | None:
-    """Emit ``Softmax`` or ``LogSoftmax`` along the last axis; None along another one."""
+    """Emit ``Softmax`` or ``LogSoftmax`` along the last axis; None along another one.
+
+    Before operator set 13 it is over all axes from one on, from the second unless told.
+    """
     x = operator.inputs[0]
     if not _is_float(x) or x in emitter.twins:
         return None
     whole = dims(x)
-    if operator.attributes.get("axis", -1) not in (-1, len(whole) - 1):
+    axis = operator.attributes.get("axis", -1 if operator.opset >= 13 else 1)
+    first = axis + len(whole) if axis < 0 else axis
+    if operator.opset >= 13 and first != len(whole) - 1:
         return None
     logarithm = operator.name == "LogSoftmax"
-    shape = SoftmaxShape(rows=math.prod(whole[:-1]), columns=whole[-1], logarithm=logarithm)
+    columns = math.prod(whole[first:])
+    shape = SoftmaxShape(rows=math.prod(whole[:first]), columns=columns, logarithm=logarithm)
     schedule = Softmax.space(shape, emitter.processor)[0]
     rows = (shape.rows, shape.columns)
     source = emitter.reshaped(x, rows)

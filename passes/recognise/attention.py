@@ -74,7 +74,9 @@ def find_attention(node: ir.Node) -> FoundAttention | None:
     if node.op_type != "Softmax" or not is_static(node.inputs[0]):
         return None
     rank = len(shape_of(node.inputs[0]))
-    if rank not in (3, 4) or node.attributes.get_int("axis", -1) not in (-1, rank - 1):
+    assert node.graph is not None
+    default = -1 if node.graph.opset_imports.get("", 13) >= 13 else 1
+    if rank not in (3, 4) or node.attributes.get_int("axis", default) not in (-1, rank - 1):
         return None
     scores, mixing = _scores(node), _only_reader(node.outputs[0], "MatMul")
     if scores is None or mixing is None or mixing.inputs[0] is not node.outputs[0]:

@@ -91,3 +91,19 @@ def test_not_a_number_stays_in_its_row(
     (answer,) = tvm_backend.load(compiled, model, threads=1)(inputs).values()
     assert np.isnan(answer[1]).all()
     assert np.isfinite(answer[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    "attributes", ["", "<axis = 1>", "<axis = 2>", "<axis = -1>", "<axis = 0>"]
+)
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", ["2,5,3,1", "1,9,1,1"])
+def test_before_set_13_a_softmax_is_over_all_axes_from_one_on(
+    parse, tvm_backend, target, tmp_path, random_inputs, attributes, operator, shape
+):
+    text = f"g (float[{shape}] x) => (float[{shape}] y) {{ y = {operator}{attributes}(x) }}"
+    model = parse(text, 11)
+    inputs = random_inputs(model)
+    compiled = tvm_backend.compile(model, target, tmp_path)
+    answers = tvm_backend.load(compiled, model, threads=1)(inputs)
+    assert_equal(run_reference(model, inputs), answers, what="tvm", rtol=1e-6)
