@@ -15,6 +15,8 @@ from suture.compiler.component import Dim
 from suture.compiler.mapped import map_weights, read_without_weights
 from suture.errors import BackendError, Location, ModelError
 
+SEQUENCES = ("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert")
+"""Operators whose results are sequences of tensors."""
 FREE_INITIALIZERS = 4
 """The IR version since which an initializer need not be a graph input."""
 
@@ -166,9 +168,22 @@ def infer_shapes(model: ir.Model) -> None:
     for node in model.graph:
         for value in node.outputs:
             value.shape = None
-    ir_passes.ShapeInferencePass(data_prop=True)(model)
+    run_inference(model)
     for value in model.graph.outputs:
         value.shape = _known(value.shape, declared[id(value)])
+
+
+def run_inference(model: ir.Model) -> None:
+    """Add what onnx infers of types and shapes, in place.
+
+    Of sequences nothing: onnx_ir takes them for tensors.
+    """
+    ir_passes.ShapeInferencePass(data_prop=True)(model)
+    for node in model.graph:
+        if node.op_type in SEQUENCES:
+            for value in node.outputs:
+                if not value.is_graph_output():
+                    value.type = value.shape = None
 
 
 def _known(inferred: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
-import onnx_ir.passes.common as ir_passes
 
+from suture.compiler.model import run_inference
 from suture.passes.base import GraphPass, Note, PassContext, PassResult, note
 
 
@@ -25,7 +25,7 @@ class InferShapes(GraphPass):
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Infer, and note what is known of more values than before."""
         before = {value: _known(value) for node in model.graph for value in node.outputs}
-        ir_passes.ShapeInferencePass(data_prop=True)(model)
+        run_inference(model)
         made: list[Note] = []
         for value, known in before.items():
             node = value.producer()
