@@ -46,7 +46,9 @@ def observe(
     copy.graph.outputs.extend(made[name] for name in wanted if name not in outputs)
     session = open_session(copy)
     for request in requests:
-        found = dict(zip(wanted, session.run(wanted, dict(request)), strict=True))
+        # asked for nothing, a session returns everything
+        arrays = session.run(wanted, dict(request)) if wanted else []
+        found = dict(zip(wanted, arrays, strict=True))
         yield [found[name] if name in found else request[name] for name in names]
 
 

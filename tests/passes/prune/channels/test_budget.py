@@ -1,4 +1,4 @@
-"""The pass as a whole, on the example's smallest convolutional classifier and on made-up nets."""
+"""The pass as a whole, on the example's small classifier and on made-up networks."""
 
 from dataclasses import replace
 
