@@ -75,17 +75,3 @@ def moments(
         Moments(products=product, squares=square)
         for product, square in zip(products, squares, strict=True)
     ]
-
-
-def means(
-    model: ir.Model, names: Sequence[str], axes: Sequence[int], requests: Sequence[Arrays]
-) -> list[Matrix]:
-    """Return the mean of values along every axis but one each."""
-    totals: list[Matrix] = []
-    for values in observe(model, names, requests):
-        each = [
-            np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1).mean(1, np.float64)
-            for value, axis in zip(values, axes, strict=True)
-        ]
-        totals = [a + b for a, b in zip(totals, each, strict=True)] if totals else each
-    return [total / len(requests) for total in totals]

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from suture.compiler.evaluation import Evaluation
 from suture.compiler.inspect import node_flops
 from suture.passes.prune.channels.calibration import SAMPLES, Moments, moments
+from suture.passes.prune.channels.compensation import compensate
 from suture.passes.prune.channels.groups import ChannelGroups, find_groups
 from suture.passes.prune.channels.readers import Reader, find_readers
-from suture.passes.prune.channels.rebuild import compensate, correct_means
+from suture.passes.prune.channels.refit import refit
 from suture.passes.prune.channels.sensitivity import Order, find_order
 from suture.passes.prune.channels.slicing import Mask, cut
 
@@ -69,7 +70,7 @@ class Pruning:
         gone = self.gone(part)
         compensate(model, self.readers, self.seen, gone)
         cut(model, self.groups, gone)
-        correct_means(
+        refit(
             self.original,
             model,
             self.readers,
