@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as ir_passes
 
 from suture.compiler.session import open_session
 from suture.compiler.verify import Arrays
 from suture.passes.prune.channels.readers import Matrix, Reader
 
-SAMPLES = 128
+SAMPLES = 256
 """Requests to calibrate with, at most."""
 
 POSITIONS = 512
@@ -35,20 +36,21 @@ class Moments:
 def observe(
     model: ir.Model, names: Sequence[str], requests: Sequence[Arrays]
 ) -> Iterator[list[Matrix]]:
-    """Yield the named values of a model for each request."""
+    """Yield the named values of a model for each request; what they do not need is not run."""
     copy = model.clone()
     made = {value.name: value for node in copy.graph for value in node.outputs}
-    made |= {value.name: value for value in copy.graph.inputs}
-    outputs = {value.name for value in copy.graph.outputs}
-    unique = list(dict.fromkeys(names))
-    inputs = {value.name for value in copy.graph.inputs}
-    wanted = [name for name in unique if name not in inputs]
-    copy.graph.outputs.extend(made[name] for name in wanted if name not in outputs)
+    wanted = [name for name in dict.fromkeys(names) if name in made]
+    copy.graph.outputs.clear()
+    copy.graph.outputs.extend(made[name] for name in wanted)
+    ir_passes.RemoveUnusedNodesPass()(copy)
+    if not wanted:
+        yield from ([np.asarray(request[name]) for name in names] for request in requests)
+        return
     session = open_session(copy)
+    inputs = [value.name for value in session.get_inputs()]
     for request in requests:
-        # asked for nothing, a session returns everything
-        arrays = session.run(wanted, dict(request)) if wanted else []
-        found = dict(zip(wanted, arrays, strict=True))
+        feed = {name: request[name] for name in inputs if name in request}
+        found = dict(zip(wanted, session.run(wanted, feed), strict=True))
         yield [found[name] if name in found else request[name] for name in names]
 
 
