@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
@@ -23,7 +24,8 @@ class Trial:
         drop: Fall of accuracy on the half that chooses.
         held_out: Accuracy before and after on the half that does not.
         samples: How many samples that half has.
-        refused: Greater cuts that the half that chooses took, and the other did not.
+        refused: The greater cut that the half that chooses took and the other did not, or
+            None where that half was asked only once.
     """
 
     part: float
@@ -31,19 +33,30 @@ class Trial:
     drop: float
     held_out: tuple[float, float]
     samples: int
-    refused: int = 0
+    refused: Trial | None = None
+
+    @property
+    def fewer(self) -> float:
+        """The part of the work that went."""
+        return 1 - self.flops[1] / self.flops[0]
+
+    @property
+    def held_out_drop(self) -> float:
+        """Fall of accuracy on the half that does not choose."""
+        return self.held_out[0] - self.held_out[1]
 
     def keeps(self, budget: float) -> bool:
         """Whether accuracy on both halves falls by no more than a budget."""
-        return max(self.drop, self.held_out[0] - self.held_out[1]) <= budget + ROUNDING
+        return max(self.drop, self.held_out_drop) <= budget + ROUNDING
 
     def __str__(self) -> str:
         before, after = self.flops
         blind = f"{self.samples} held-out samples"
-        if self.refused:
-            blind += f", which refused {self.refused} greater cuts"
+        if self.refused is not None:
+            cut, drop = self.refused.fewer, self.refused.held_out_drop
+            blind += f", which refused {cut:.1%} for a fall of {drop:.4f}"
         return (
-            f"{before:,} FLOPs to {after:,}, {1 - after / before:.1%} fewer; accuracy falls "
+            f"{before:,} FLOPs to {after:,}, {self.fewer:.1%} fewer; accuracy falls "
             f"by {self.drop:.4f} where it was chosen, from {self.held_out[0]:.4f} to "
             f"{self.held_out[1]:.4f} on {blind}"
         )
@@ -78,17 +91,25 @@ class Trials:
         Accuracy is taken to fall as more goes. The held-out half only ever refuses: the cut
         becomes smaller until it agrees.
         """
-        most, over = 0, STEPS
+        step = self._greatest(STEPS, lambda trial: trial.drop <= budget + ROUNDING)
+        if step == 0:
+            return None
+        blind = self._trial(step)
+        if blind.keeps(budget):
+            return blind
+        step = self._greatest(step, lambda trial: trial.keeps(budget))
+        return replace(self._trial(step), refused=blind) if step else None
+
+    def _greatest(self, over: int, accepts: Callable[[Trial], bool]) -> int:
+        """Return the greatest step below one that is over, as far as halving finds it."""
+        most = 0
         while over - most > 1:
             middle = (most + over) // 2
-            if self._trial(middle).drop <= budget + ROUNDING:
+            if accepts(self._trial(middle)):
                 most = middle
             else:
                 over = middle
-        for step in range(most, 0, -1):
-            if self._trial(step).keeps(budget):
-                return replace(self._trial(step), refused=most - step)
-        return None
+        return most
 
     def _trial(self, step: int) -> Trial:
         if step not in self._known:
