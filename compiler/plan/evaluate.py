@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suture.compiler.component import Component, Port
-from suture.compiler.plan.base import Plan
+from suture.compiler.component import Component, Dim, Port
+from suture.compiler.evaluation import Evaluation, Hits, Labels, greatest_entry
+from suture.compiler.plan.base import INPUT, Plan
 from suture.compiler.plan.execute import Executor
 from suture.compiler.profile.analyze import find_analyzer
 from suture.errors import Location, ManifestError, PlanError
@@ -43,9 +44,6 @@ UNREADABLE = (
 )
 """What NumPy and zipfile raise on damaged archives."""
 
-Hits = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class EvaluationSet:
@@ -64,6 +62,12 @@ class EvaluationSet:
     conditions: npt.NDArray[np.str_]
     buckets: npt.NDArray[np.str_]
     digest: str
+
+    def for_model(self, shape: Sequence[Dim]) -> Evaluation | None:
+        """Return the set for a linked model, or None where inputs have another shape."""
+        if tuple(self.inputs.shape[1:]) != tuple(shape):
+            return None
+        return Evaluation(requests=[{INPUT: one} for one in self.inputs], labels=self.labels)
 
 
 def read_evaluation(path: Path, kind: str) -> EvaluationSet:
@@ -158,8 +162,7 @@ def hits(plan: Plan, outputs: Sequence[npt.NDArray[Any]], labels: Labels) -> Hit
             at=Location(plan.name),
             hint="drop evaluation from task.toml; accuracy is then composed from metrics",
         )
-    chosen = np.array([int(output.argmax()) for output in outputs])
-    return np.asarray(chosen == labels)
+    return greatest_entry(outputs, labels)
 
 
 def composed(plan: Plan, components: Mapping[str, Component]) -> Accuracy:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,6 @@ from suture.codegen.backend.ort import MODEL, OrtProgram, write_model
 from suture.codegen.measure import Timings, measure, measure_for, pinned
 from suture.compiler.cost.records import Records
 from suture.compiler.plan.base import INPUT
-from suture.compiler.profile.base import RequestProfile
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
@@ -85,14 +84,14 @@ class Subject:
         model: What the peer reads as it is.
         inputs: A request, as arrays by input name.
         expected: What everyone must answer to it.
-        profile: What kind of request that is, or None for a model without a task.
+        context: What passes may know, but for the target.
     """
 
     name: str
     model: ir.Model
     inputs: Arrays
     expected: Arrays
-    profile: RequestProfile | None = None
+    context: PassContext = field(default_factory=PassContext)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,7 @@ def task_subject(task: Task, request: Path | None, *, records: Records, say: Say
         model=planned.model,
         inputs={INPUT: planned.sample},
         expected=expected_answer(planned),
-        profile=planned.profile,
+        context=planned.context(task.targets[0]),
     )
 
 
@@ -251,7 +250,7 @@ def make_ready(
         SutureError: See ``rewrite`` and ``Trial.compile``.
     """
     model = subject.model.clone()
-    context = PassContext(target=target, profile=subject.profile)
+    context = replace(subject.context, target=target)
     rewritten = rewrite(model, subject.inputs, options.rewriting, context=context)
     cases: Sequence[Case] = [Case(inputs=subject.inputs, expected=subject.expected)]
     if not rewritten.exact:

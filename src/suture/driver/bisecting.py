@@ -63,7 +63,7 @@ def bisect_task(
         task.targets[0],
         out,
         options=options,
-        context=PassContext(target=task.targets[0], profile=planned.profile),
+        context=planned.context(task.targets[0]),
         say=say,
     )
 

@@ -96,7 +96,7 @@ def compile_task(
             target,
             out,
             options=options,
-            context=PassContext(target=target, profile=planned.profile),
+            context=planned.context(target),
             records=records,
             say=say,
         )

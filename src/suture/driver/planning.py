@@ -32,8 +32,10 @@ from suture.compiler.profile.analyze import analyze
 from suture.compiler.profile.base import RequestProfile
 from suture.compiler.profile.decode import decode
 from suture.compiler.remote import is_url, pull
+from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.errors import LibraryError, Location
+from suture.passes.base import PassContext
 
 Say = Callable[[str], None]
 
@@ -73,6 +75,15 @@ class Planned:
     def chosen(self) -> Weighed:
         """The plan to build."""
         return self.weighed[0]
+
+    def context(self, target: Target) -> PassContext:
+        """Return what passes may know when the chosen plan is built for a target."""
+        data, shape = self.evaluation, self.entry.shape
+        return PassContext(
+            target=target,
+            profile=self.profile,
+            evaluation=data.for_model(shape) if data else None,
+        )
 
 
 def open_library(where: str) -> tuple[Component, ...]:
