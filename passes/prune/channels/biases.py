@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import add_constant, constant_of, free_name
+from suture.passes.base import Names, add_constant, constant_of
 from suture.passes.prune.channels.readers import Matrix
 from suture.passes.prune.channels.slicing import set_constant
 
@@ -52,7 +52,7 @@ def shift(graph: ir.Graph, node: ir.Node, by: Matrix) -> None:
         return
     weight = constant_of(node.inputs[1])
     assert weight is not None
-    name = free_name(graph, f"{node.outputs[0].name}.bias")
+    name = Names(graph).free(f"{node.outputs[0].name}.bias")
     node.resize_inputs(3)
     bias = add_constant(graph, name, by.astype(weight.numpy().dtype))
     node.replace_input_with(2, bias)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import add_constant, constant_of, free_name
+from suture.passes.base import Names, add_constant, constant_of
 from suture.passes.prune.channels.groups import ChannelGroups
 from suture.passes.prune.channels.rules import is_depthwise
 
@@ -81,7 +81,7 @@ def _recount(node: ir.Node, graph: ir.Graph, groups: ChannelGroups, gone: Mask) 
 
 def _replace_sizes(node: ir.Node, sizes: list[int], graph: ir.Graph) -> None:
     """Give a node a list of sizes of its own as the second input: others may share the old."""
-    name = free_name(graph, f"{node.outputs[0].name}.sizes")
+    name = Names(graph).free(f"{node.outputs[0].name}.sizes")
     if len(node.inputs) < 2:
         node.resize_inputs(2)
     node.replace_input_with(1, add_constant(graph, name, np.array(sizes, np.int64)))
