@@ -93,6 +93,15 @@ class Search:
             if better is None:
                 break
             regions = better
+        return self._needed(regions)
+
+    def _needed(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+        """Return the regions without those that later ones have made needless."""
+        most = max(self._limit, self.memory(regions).peak)
+        for region in regions:
+            rest = tuple(each for each in regions if each is not region)
+            if self.memory(rest).peak <= most:
+                regions = rest
         return regions
 
     def _next(
