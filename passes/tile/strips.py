@@ -29,11 +29,14 @@ class Piece:
 
     @cached_property
     def nbytes(self) -> int:
-        """Size of the elements; 0 where the shape is not known."""
+        """Size of the elements, channels in whole blocks; 0 where the shape is not known."""
         shape, dtype = self.value.shape, self.value.dtype
         if shape is None or dtype is None or not shape.is_static():
             return 0
-        whole = math.prod(shape.numpy()) * dtype.itemsize
+        sizes = [int(size) for size in shape.numpy()]
+        if len(sizes) == 4:
+            sizes[1] = -(-sizes[1] // BLOCK) * BLOCK
+        whole = math.prod(sizes) * dtype.itemsize
         if self.rows is None:
             return int(whole)
         return int(whole) // height(self.value) * (self.rows[1] - self.rows[0])
@@ -144,6 +147,8 @@ class Region:
         return found
 
 
+BLOCK = 8
+"""Channels that lie together: compilers for vector units round up to as many."""
 STRIP = "@rows"
 """Stands in the names of nodes that compute strips."""
 
