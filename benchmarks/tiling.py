@@ -60,9 +60,8 @@ def main() -> None:
         with pinned(1):
             timings = measure_for(options.seconds, runs, inputs)
     print(f"{machine()}; {versions()}; U-Net at {options.edge}², one thread\n")
-    print(
-        "| | arena MiB | ms | ratio of time | ONNX Runtime ms | ratio |\n|---|---|---|---|---|---|"
-    )
+    columns = ("", "arena MiB", "ms", "ratio of time", "ONNX Runtime ms", "ratio")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for what, arena in arenas.items():
         peer_name = f"{what}, ONNX Runtime"
         print(
