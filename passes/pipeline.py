@@ -32,8 +32,8 @@ PIPELINES: Mapping[str, str] = {
     "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
     "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
     "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
-    "fast": "exact,prune-channels?,prune-heads?,quantize?,exact",
-    "small": "exact,prune-channels?,prune-heads?,prune-rows?,quantize?,exact,tile-*?",
+    "fast": "exact,prune-channels{required=false},exact",
+    "small": "exact,prune-channels{required=false},exact,tile-*",
     "none": "",
 }
 """Pipelines by name, of what is installed.

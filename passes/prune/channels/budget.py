@@ -18,6 +18,9 @@ SEED = 0
 """Of the halves of the evaluation set."""
 
 
+NOTHING = "there is no evaluation set to measure the accuracy budget with"
+
+
 @dataclass(frozen=True)
 class PruneChannels(GraphPass):
     """Cut the channels and attention heads whose loss costs the least accuracy.
@@ -30,6 +33,8 @@ class PruneChannels(GraphPass):
 
     Attributes:
         budget: How far accuracy, a fraction, may fall.
+        required: Whether it is an error that there is nothing to measure accuracy with; the
+            model stays as it is otherwise.
     """
 
     name: ClassVar[str] = "prune-channels"
@@ -37,6 +42,7 @@ class PruneChannels(GraphPass):
     after: ClassVar[tuple[str, ...]] = ("fold-*",)
 
     budget: float = 0.005
+    required: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.budget < 1:
@@ -44,17 +50,18 @@ class PruneChannels(GraphPass):
 
     def requires(self, model: ir.Model, ctx: PassContext) -> None:
         """Raise ``PassError`` where there is nothing to measure accuracy with."""
-        if ctx.evaluation is None:
+        if ctx.evaluation is None and self.required:
             raise PassError(
-                "there is no evaluation set to measure the accuracy budget with",
+                NOTHING,
                 hint="compile a task with an evaluation set whose inputs have the request's "
                 "shape, or leave the pass out with --passes",
             )
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Find the order of groups, then how many of them may go."""
-        assert ctx.evaluation is not None
         at = Location(model.graph.name or "model")
+        if ctx.evaluation is None:
+            return PassResult(model, declined=(Note(at, NOTHING),))
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         choosing, held_out = ctx.evaluation.halves(np.random.default_rng(SEED))
         pruning = Pruning.of(model, choosing)

@@ -12,7 +12,8 @@ TRIPLES = ("x86_64-linux-gnu.2.34", "aarch64-linux-gnu.2.34", "x86_64-linux-musl
 
 @pytest.mark.parametrize("triple", TRIPLES)
 def test_every_file_compiles_without_a_warning(triple, tmp_path):
-    for source in sorted(RUNTIME.glob("*.c")):
+    # image.c is compiled with Wuffs in test_image.py.
+    for source in sorted({*RUNTIME.glob("*.c")} - {RUNTIME / "image.c"}):
         subprocess.run(
             [
                 *(sys.executable, "-m", "ziglang", "cc", "-target", triple, *WARNINGS),

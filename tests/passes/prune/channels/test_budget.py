@@ -17,7 +17,7 @@ from suture.passes.base import PassContext
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.prune.channels import PruneChannels
-from suture.passes.prune.channels.budget import SEED
+from suture.passes.prune.channels.budget import NOTHING, SEED
 from suture.passes.prune.channels.calibration import observe
 from suture.passes.prune.channels.compensation import compensate
 from suture.passes.prune.channels.pruning import Pruning, flops_of
@@ -125,6 +125,15 @@ def test_without_labels_it_says_what_is_missing(classifier):
     with pytest.raises(PassError, match="no evaluation set") as caught:
         run(model.clone(), None)
     assert "compile a task with an evaluation set" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["fast", "small"])
+def test_named_pipelines_take_a_model_without_labels(name, classifier):
+    model, _ = classifier
+    records = PassManager(parse_pipeline(name)).run(model.clone())
+    (record,) = (each for each in records if each.name.startswith("prune-channels"))
+    assert record.made == ()
+    assert [note.reason for note in record.declined] == [NOTHING]
 
 
 def test_a_cut_that_costs_too_much_is_declined(network):
