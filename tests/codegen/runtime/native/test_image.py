@@ -291,7 +291,7 @@ def test_too_little_memory_is_told(decoder, small, name):
 @pytest.mark.emulator
 def test_arm64_decodes_as_pillow(small, arm64, zig_cache, tmp_path):
     built = build(arm64, zig_cache, tmp_path)
-    program = Decoder(tmp_path, *find_emulator(arm64).command, built)
+    program = Decoder(tmp_path, *find_emulator(arm64.arch).command, built)
     for name in ("baseline", "progressive", "png"):
         assert_as_pillow(program, small[name])
 
