@@ -71,7 +71,10 @@ def read_model(package: Path) -> dict[str, Any]:
 
 @contextmanager
 def unpacked(package: Path) -> Iterator[Path]:
-    """Yield a folder with a package's files, gone afterwards."""
+    """Yield a folder with a package's files; one that was made here is gone afterwards."""
+    if package.is_dir():
+        yield package
+        return
     with tempfile.TemporaryDirectory(prefix="suture-package-") as name:
         extract(package, Path(name))
         yield Path(name)
@@ -90,7 +93,7 @@ def invoke(
     """Start a package in processes of its own and call it.
 
     Args:
-        package: A zip that ``suture compile`` wrote.
+        package: A zip that ``suture compile`` wrote, or a folder with what is in one.
         event: What Lambda would hand it.
         cold: Processes to start, one after the other, at least 1.
         warm: Further requests to the last of them.
@@ -103,33 +106,10 @@ def invoke(
         InvokeError: The function fails to start, answers with an error, or not in time.
         BackendError: It is for another architecture, and there is no emulator here.
     """
-    with unpacked(package) as folder:
-        return invoke_folder(
-            folder,
-            event,
-            cold=cold,
-            warm=warm,
-            memory_mb=memory_mb,
-            timeout_s=timeout_s,
-            handler=handler,
-        )
-
-
-def invoke_folder(
-    folder: Path,
-    event: Mapping[str, Any],
-    *,
-    cold: int = 1,
-    warm: int = 10,
-    memory_mb: int = 1769,
-    timeout_s: float = 30.0,
-    handler: str = HANDLER,
-) -> Invocation:
-    """Start an unpacked package in processes of its own and call it; see ``invoke``."""
     body = json.dumps(event).encode()
     ready, first, later, peaks, lines = [], [], [], [], []
     output: Any = None
-    with launch(folder, handler) as start:
+    with unpacked(package) as folder, launch(folder, handler) as start:
         for number in range(cold):
             count = warm if number == cold - 1 else 0
             with _Process(folder, start, memory_mb, timeout_s) as process:

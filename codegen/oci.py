@@ -89,18 +89,7 @@ def write_image(package: Package, version: str, folder: Path) -> Written:
         raise PackageError(
             f"cannot be written: {error.strerror or error}", at=Location(str(path))
         ) from error
-    return Written(
-        name=package.name,
-        target=package.target,
-        backend=package.backend,
-        runtime=package.runtime,
-        python=package.python,
-        path=path,
-        digest=digest,
-        nbytes=path.stat().st_size,
-        unzipped_bytes=package.unzipped_bytes,
-        form=package.form,
-    )
+    return Written.of(package, path, digest)
 
 
 def _layer(files: Mapping[str, Content], folder: Path) -> tuple[_Blob, str]:

@@ -84,6 +84,22 @@ class Written:
     unzipped_bytes: int
     form: Form = "zip"
 
+    @classmethod
+    def of(cls, package: Package, path: Path, digest: str) -> Written:
+        """Return a package that lies at a path."""
+        return cls(
+            name=package.name,
+            target=package.target,
+            backend=package.backend,
+            runtime=package.runtime,
+            python=package.python,
+            path=path,
+            digest=digest,
+            nbytes=path.stat().st_size,
+            unzipped_bytes=package.unzipped_bytes,
+            form=package.form,
+        )
+
 
 def assemble(
     compiled: Compiled,
@@ -160,17 +176,7 @@ def write_package(package: Package, folder: Path) -> Written:
     except PackageError:
         path.unlink()
         raise
-    return Written(
-        name=package.name,
-        target=package.target,
-        backend=package.backend,
-        runtime=package.runtime,
-        python=package.python,
-        path=path,
-        digest=digest,
-        nbytes=nbytes,
-        unzipped_bytes=package.unzipped_bytes,
-    )
+    return Written.of(package, path, digest)
 
 
 def _runtime_files(backend: str, target: Target, *, image: bool) -> dict[str, Content]:

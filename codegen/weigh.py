@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from suture.codegen.archive import Content
-from suture.codegen.invoke import invoke_folder
+from suture.codegen.invoke import invoke
 from suture.codegen.link import PROGRAM
 from suture.codegen.package import RUNTIME, Package
 from suture.codegen.request import tensor
@@ -89,7 +89,7 @@ def _serving(folder: Path, specs: Sequence[Mapping[str, Any]], inputs: Arrays) -
     if sum(len(entry["data"]) for entry in entries) > MOST_EVENT_BYTES:
         return None
     event = {"inputs": entries, "parameters": {"binary_data_output": True}}
-    done = invoke_folder(folder, event, warm=RUNS - 1)
+    done = invoke(folder, event, warm=RUNS - 1)
     if "outputs" not in done.output:
         raise InvokeError(f"the package does not run: {done.output}", at=at)
     return done.max_rss_bytes

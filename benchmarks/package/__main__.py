@@ -20,7 +20,7 @@ from pathlib import Path
 from flavours import BY_HAND, Flavour, Subject, build
 from requests_in_a_row import in_a_row, overhead
 
-from suture.codegen.invoke import invoke_folder
+from suture.codegen.invoke import invoke
 from suture.compiler.cost.records import machine, versions
 
 ROOT = Path(__file__).parents[2]
@@ -47,14 +47,10 @@ def measure(subject: Subject, rounds: int) -> None:
     for _ in range(rounds):
         for flavour in subject.flavours.values():
             evict(flavour.folder)
-            done = invoke_folder(
-                flavour.folder, subject.event, warm=0, handler=flavour.handler
-            )
+            done = invoke(flavour.folder, subject.event, warm=0, handler=flavour.handler)
             flavour.add("ready, cold cache", done.ready_ms[0])
             flavour.add("first, cold cache", done.cold_ms[0])
-            done = invoke_folder(
-                flavour.folder, subject.event, warm=WARM, handler=flavour.handler
-            )
+            done = invoke(flavour.folder, subject.event, warm=WARM, handler=flavour.handler)
             flavour.add("ready", done.ready_ms[0])
             flavour.add("first", done.cold_ms[0])
             flavour.add("warm", statistics.median(done.warm_ms))

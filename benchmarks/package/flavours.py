@@ -17,8 +17,8 @@ from suture.codegen.request import random_event
 from suture.compiler.cost.records import Records
 from suture.compiler.model import save_model
 from suture.compiler.target import find_target
-from suture.driver.building import Options, Which
 from suture.driver.compiling import compile_model
+from suture.driver.options import Options, Which
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "networks"))
 import catalogue

@@ -15,8 +15,8 @@ from suture.passes.base import (
     PassResult,
     add_constant,
     constant_of,
-    note,
 )
+from suture.passes.fuse.absorb import absorb
 from suture.passes.recognise.affine import AFFINE, Affine, Array, as_affine
 from suture.passes.recognise.values import DEFAULT_DOMAINS
 
@@ -40,18 +40,7 @@ class FoldAffine(GraphPass):
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Take the arithmetic in, nearest node first, as far as it goes."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
-            if node.op_type not in LINEAR or node.domain not in DEFAULT_DOMAINS:
-                continue
-            while (arithmetic := _arithmetic_behind(node)) is not None:
-                folded = note(arithmetic, f"folded into {node.name or node.op_type}")
-                reason = fold(node, arithmetic, names)
-                if reason is not None:
-                    declined.append(note(arithmetic, reason))
-                    break
-                made.append(folded)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return absorb(model, _arithmetic_behind, fold)
 
 
 def fold(node: ir.Node, arithmetic: ir.Node, names: Names) -> str | None:
@@ -87,6 +76,8 @@ def fold(node: ir.Node, arithmetic: ir.Node, names: Names) -> str | None:
 
 def _arithmetic_behind(node: ir.Node) -> ir.Node | None:
     """Return arithmetic that reads a node and a constant, if the node could take it in."""
+    if node.op_type not in LINEAR or node.domain not in DEFAULT_DOMAINS:
+        return None
     uses = list(node.outputs[0].uses())
     behind = uses[0].node if uses else None
     if behind is None or behind.op_type not in AFFINE or behind.graph is not node.graph:

@@ -16,8 +16,8 @@ from suture.passes.base import (
     PassResult,
     add_constant,
     constant_of,
-    note,
 )
+from suture.passes.fuse.absorb import absorb
 from suture.passes.recognise.affine import AFFINE, as_affine
 
 Array = npt.NDArray[Any]
@@ -37,18 +37,7 @@ class FoldNormalization(GraphPass):
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Take the arithmetic in, nearest node first, as far as it goes."""
-        made, declined, names = [], [], Names(model.graph)
-        for conv in list(model.graph):
-            if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx"):
-                continue
-            while (node := _arithmetic_before(conv)) is not None:
-                folded = note(node, f"folded into {_name(conv)}")
-                reason = fold(conv, node, names)
-                if reason is not None:
-                    declined.append(note(node, reason))
-                    break
-                made.append(folded)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return absorb(model, _arithmetic_before, fold)
 
 
 def fold(conv: ir.Node, node: ir.Node, names: Names) -> str | None:
@@ -88,6 +77,8 @@ def fold(conv: ir.Node, node: ir.Node, names: Names) -> str | None:
 
 
 def _arithmetic_before(conv: ir.Node) -> ir.Node | None:
+    if conv.op_type != "Conv" or conv.domain not in ("", "ai.onnx"):
+        return None
     value = conv.inputs[0]
     node = value.producer() if value is not None else None
     if node is None or node.op_type not in AFFINE or node.domain not in ("", "ai.onnx"):

@@ -2,8 +2,8 @@ import pytest
 
 from suture.compiler.cost.records import Records
 from suture.compiler.task import read_task
-from suture.driver.building import Options
 from suture.driver.compiling import compile_task
+from suture.driver.options import Options
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from suture.codegen.measure import Timings
 from suture.compiler.model import load_model
 from suture.compiler.target import lambda_x86_64
 from suture.compiler.verify import run_reference
-from suture.driver import building
-from suture.driver.building import Case, Options, Trial, decide
+from suture.driver.options import Case, Options
+from suture.driver.trial import Trial, decide
 from suture.errors import BackendError, VerifyError
 
 
@@ -75,7 +75,9 @@ def trial(net, tmp_path, monkeypatch):
     model = load_model(net)
     inputs = {"x": np.ones((1, 3), np.float32)}
     case = Case(inputs=inputs, expected=run_reference(model, inputs))
-    monkeypatch.setattr(building, "backends", lambda *_, **__: (Wrong(), OrtBackend()))
+    monkeypatch.setattr(
+        "suture.driver.trial.backends", lambda *_, **__: (Wrong(), OrtBackend())
+    )
 
     def trial(backend):
         options = Options(cache=tmp_path, backend=backend)

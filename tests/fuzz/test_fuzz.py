@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from suture.codegen.decoder import decoder_source
+
 HERE = Path(__file__).parent
 RUNTIME = Path(str(files("suture.codegen.runtime") / "native"))
 ENGINE = HERE.parent / "codegen" / "runtime" / "native" / "echo_engine.c"
@@ -16,7 +18,13 @@ DECODING = (
     *("answer", "base64", "data", "events", "image_none", "inputs"),
     *("json", "numbers", "protocol", "serve", "text"),
 )
-TARGETS = {"request": DECODING, "event": DECODING, "base64": ("base64", "text")}
+TARGETS = {
+    "request": DECODING,
+    "event": DECODING,
+    "base64": ("base64", "text"),
+    "http": ("http", "stop", "text"),
+    "image": ("image", "text"),
+}
 FLAGS = (
     *("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g"),
     *("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
@@ -34,8 +42,10 @@ def running(request, tmp_path_factory):
     for name, sources in TARGETS.items():
         served = (ENGINE, HERE / "fuzzed.c") if sources is DECODING else ()
         inputs = (HERE / f"{name}.c", *served, *(RUNTIME / f"{file}.c" for file in sources))
-        command = [clang, *FLAGS, "-I", str(RUNTIME), *map(str, inputs), "-lm", "-o", "fuzz"]
-        subprocess.run(command, check=True, cwd=folders[name])
+        if "image" in sources:
+            (folders[name] / "wuffs.c").write_bytes(decoder_source())
+        command = [clang, *FLAGS, "-isystem", ".", "-I", str(RUNTIME), *map(str, inputs)]
+        subprocess.run([*command, "-lm", "-o", "fuzz"], check=True, cwd=folders[name])
         shutil.copytree(HERE / "corpus" / name, folders[name] / "corpus")
     with contextlib.ExitStack() as stack:
         yield {

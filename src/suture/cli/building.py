@@ -39,8 +39,8 @@ from suture.compiler.cost.plugin import CostModelPlugin
 from suture.compiler.target import Target, find_target
 from suture.compiler.task import Task, read_task
 from suture.driver.bisecting import bisect_model, bisect_task
-from suture.driver.building import Attempt, Options, Which
 from suture.driver.compiling import Compilation, compile_model, compile_task
+from suture.driver.options import Attempt, Options, Which
 from suture.driver.report import compile_document, write_report
 from suture.driver.rewriting import Rewriting
 from suture.errors import InvokeError, Location

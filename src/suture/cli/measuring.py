@@ -37,7 +37,7 @@ from suture.driver.benching import (
     model_subject,
     task_subject,
 )
-from suture.driver.building import Options, Say, Which
+from suture.driver.options import Options, Say, Which
 from suture.driver.pipelines import (
     Match,
     compare_pipelines,

@@ -21,10 +21,12 @@ from suture.compiler.plan.base import INPUT
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
-from suture.driver.building import Case, Options, Say, Trial, answered_anew, decide
+from suture.driver.building import answered_anew
 from suture.driver.compiling import expected_answer, open_model
+from suture.driver.options import Case, Options, Say
 from suture.driver.planning import plan_task
 from suture.driver.rewriting import Rewritten, rewrite
+from suture.driver.trial import Trial, decide
 from suture.errors import BackendError, Location, RequestError
 from suture.passes.base import PassContext
 

@@ -14,10 +14,12 @@ from suture.compiler.plan.base import INPUT
 from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import assert_equal, run_reference
-from suture.driver.building import Case, Options, Say, Trial, answered_anew
+from suture.driver.building import answered_anew
 from suture.driver.compiling import expected_answer, read_cases
+from suture.driver.options import Case, Options, Say
 from suture.driver.planning import plan_task
 from suture.driver.rewriting import FAILED
+from suture.driver.trial import Trial
 from suture.passes.base import GraphPass, PassContext
 from suture.passes.bisect import Bisection, bisect
 from suture.passes.failure import FailureFolder

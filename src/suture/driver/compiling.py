@@ -31,7 +31,8 @@ from suture.compiler.plan.execute import Executor
 from suture.compiler.target import Target
 from suture.compiler.task import Limits, Task
 from suture.compiler.verify import Arrays, run_reference, seeded_inputs
-from suture.driver.building import Built, Case, Options, Say, build
+from suture.driver.building import Built, build
+from suture.driver.options import Case, Options, Say
 from suture.driver.planning import Planned, plan_task
 from suture.driver.recipes import task_sources
 from suture.errors import Location, ModelError, PackageError, RequestError

@@ -22,7 +22,7 @@ from suture.codegen.backend.registry import backends
 from suture.compiler.model import bind_symbols, from_proto, shape_of
 from suture.compiler.target import Target, lambda_x86_64
 from suture.compiler.verify import assert_equal, run_reference, tolerance
-from suture.driver.building import Which
+from suture.driver.options import Which
 from suture.errors import BackendError, Location, RequestError, VerifyError
 from suture.passes.base import PassContext
 from suture.passes.manager import PassManager

@@ -15,7 +15,7 @@ from suture.codegen.measure import Timings, measure_for
 from suture.compiler.target import Target
 from suture.compiler.verify import max_abs_error
 from suture.driver.benching import Ready, Subject, make_ready, on_processors, timed_here
-from suture.driver.building import Options, Say
+from suture.driver.options import Options, Say
 from suture.driver.plotting import draw_bars
 from suture.driver.rewriting import Rewriting
 from suture.errors import Location, PackageError

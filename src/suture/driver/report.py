@@ -15,9 +15,10 @@ from suture.codegen.choose.base import By, Choice, Trial
 from suture.codegen.package import Written
 from suture.codegen.render import render
 from suture.compiler.plan.choose import Weighed
-from suture.driver.building import Attempt, Built
+from suture.driver.building import Built
 from suture.driver.compiling import Compilation
 from suture.driver.drawing import draw_front, draw_plan
+from suture.driver.options import Attempt
 from suture.driver.rewriting import Rewritten
 from suture.errors import Location, PackageError
 from suture.passes.manager import PassRecord
