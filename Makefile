@@ -22,7 +22,7 @@ demo: setup ## analyse, plan, compile and invoke on real handwritten digits
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/digits/demo.sh out
 
 test: setup ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

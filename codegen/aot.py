@@ -68,11 +68,13 @@ class Call:
         kernel: Its name.
         args: Positions of the tensors.
         skip: How many calls after it are left out where its kernel says so.
+        scratch: Bytes from the beginning of the arena behind which nothing lies meanwhile.
     """
 
     kernel: str
     args: tuple[int, ...]
     skip: int = 0
+    scratch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 LIBRARY = "libmodel.so"
 PROGRAM = "bootstrap"
-KERNELS = ("rt.c", "cpu.c", "pool.c")
+KERNELS = ("rt.c", "cpu.c", "pool.c", "scratch.c")
 """What runs a plan."""
 ENGINES: Mapping[str, tuple[str, ...]] = {"tvm": ("aot.c", *KERNELS), "ort": ("ort.c",)}
 """Backend → what runs its models in ``bootstrap``."""
@@ -165,7 +165,8 @@ def _link(
     Zig caches compiled sources without looking into what they include as bytes: the digest of
     the weights makes the call unique.
     """
-    arguments = [*arguments, f"-DWEIGHTS_{parts.digest}", *parts.names, "-lm"]
+    unique = f"-DWEIGHTS_{parts.digest}"
+    arguments = [*arguments, unique, *parts.names, "-Wl,--as-needed", "-lm"]
     made = compile_c(
         arguments,
         name,

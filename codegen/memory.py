@@ -58,8 +58,37 @@ class Buffers:
         return buffer, offset
 
 
-def place(lives: Sequence[Life]) -> tuple[tuple[int, ...], int]:
-    """Return an offset for each buffer, and the size of the arena.
+@dataclass(frozen=True)
+class Arena:
+    """Where buffers lie.
+
+    Attributes:
+        lives: The buffers.
+        offsets: Of each, in bytes.
+    """
+
+    lives: tuple[Life, ...]
+    offsets: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole."""
+        return max(self._ends(), default=0)
+
+    def free_from(self, call: int) -> int:
+        """Return the byte from which on nothing lies during a call."""
+        pairs = zip(self.lives, self._ends(), strict=True)
+        return max((end for life, end in pairs if life.first <= call <= life.last), default=0)
+
+    def _ends(self) -> list[int]:
+        return [
+            at + aligned(life.nbytes)
+            for life, at in zip(self.lives, self.offsets, strict=True)
+        ]
+
+
+def place(lives: Sequence[Life]) -> Arena:
+    """Return where buffers lie in one arena.
 
     The largest first, each at the lowest place where no buffer that lives at the same time is
     (greedy by size: Pisarchyk and Lee, arXiv:2001.03288).
@@ -81,5 +110,4 @@ def place(lives: Sequence[Life]) -> tuple[tuple[int, ...], int]:
             at = max(at, offsets[other] + aligned(lives[other].nbytes))
         offsets[index] = at
         placed.append(index)
-    ends = [at + aligned(life.nbytes) for at, life in zip(offsets, lives, strict=True)]
-    return tuple(offsets), max(ends, default=0)
+    return Arena(tuple(lives), tuple(offsets))

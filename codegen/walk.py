@@ -17,7 +17,7 @@ from suture.codegen.aot import COPY, DTYPES, AotPlan, Call, Space, Tensor
 from suture.codegen.emit.choose import CHOICE
 from suture.codegen.lazy import Result, Step, branch
 from suture.codegen.lower import Lowered, LoweringError
-from suture.codegen.memory import Buffers, Life, aligned, place
+from suture.codegen.memory import Arena, Buffers, Life, aligned, place
 from suture.codegen.schedule.join import JOIN
 from suture.errors import Location
 
@@ -249,13 +249,16 @@ class _Walk:
                 Tensor(space="output", buffer=number, shape=seen.shape, dtype=seen.dtype)
             )
         calls = self.in_order(wanted)
-        arena_bytes = self.home(homes, calls)
+        arena = self.home(homes, calls)
         return AotPlan(
             tensors=tuple(self.placed(tensor, homes) for tensor in self.tensors),
-            calls=calls,
+            calls=tuple(
+                replace(call, scratch=arena.free_from(number))
+                for number, call in enumerate(calls)
+            ),
             inputs=tuple(self.inputs),
             outputs=tuple(outputs),
-            arena_bytes=arena_bytes,
+            arena_bytes=arena.nbytes,
             weights=bytes(self.weights),
         )
 
@@ -265,8 +268,8 @@ class _Walk:
             return branch(self.steps, wanted)
         return tuple(step.call for step in self.steps if step.call is not None)
 
-    def home(self, homes: dict[int, tuple[Space, int, int]], calls: Sequence[Call]) -> int:
-        """Add the places of all other buffers in the arena; return its size."""
+    def home(self, homes: dict[int, tuple[Space, int, int]], calls: Sequence[Call]) -> Arena:
+        """Add the places of all other buffers, in the arena; return that."""
         spans: dict[int, tuple[int, int]] = {}
         for number, call in enumerate(calls):
             for position in call.args:
@@ -277,10 +280,10 @@ class _Walk:
                 spans[root] = (spans.get(root, (number, number))[0], number)
         roots = [root for root in spans if root not in homes]
         lives = [Life(self.buffers.nbytes(root), *spans[root]) for root in roots]
-        offsets, arena_bytes = place(lives)
-        for root, offset in zip(roots, offsets, strict=True):
+        arena = place(lives)
+        for root, offset in zip(roots, arena.offsets, strict=True):
             homes[root] = ("arena", 0, offset)
-        return arena_bytes
+        return arena
 
     def placed(self, seen: _Seen, homes: dict[int, tuple[Space, int, int]]) -> Tensor:
         """Return a tensor at its final place; one that no call names lies anywhere."""

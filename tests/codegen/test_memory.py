@@ -16,25 +16,33 @@ LIVES = st.lists(
 
 @given(LIVES)
 def test_what_lives_at_one_time_does_not_overlap(lives):
-    offsets, arena = place(lives)
-    for (a, at), (b, bt) in itertools.combinations(zip(lives, offsets, strict=True), 2):
+    arena = place(lives)
+    for (a, at), (b, bt) in itertools.combinations(zip(lives, arena.offsets, strict=True), 2):
         if a.first <= b.last and b.first <= a.last:
             assert at + a.nbytes <= bt or bt + b.nbytes <= at
-    assert all(at % 64 == 0 for at in offsets)
-    assert all(at + life.nbytes <= arena for at, life in zip(offsets, lives, strict=True))
-    assert arena <= sum(aligned(life.nbytes) for life in lives)
+    assert all(at % 64 == 0 for at in arena.offsets)
+    for life, at in zip(lives, arena.offsets, strict=True):
+        assert at + life.nbytes <= arena.nbytes
+        for call in range(life.first, life.last + 1):
+            assert at + life.nbytes <= arena.free_from(call) <= arena.nbytes
+    assert arena.nbytes <= sum(aligned(life.nbytes) for life in lives)
+
+
+def test_behind_what_lives_the_arena_is_free():
+    arena = place([Life(640, 0, 1), Life(320, 1, 2), Life(100, 4, 4)])
+    assert [arena.free_from(call) for call in range(6)] == [640, 960, 960, 0, 128, 0]
 
 
 def test_a_chain_needs_two_buffers():
     lives = [Life(640, n, n + 1) for n in range(10)]
-    assert place(lives)[1] == 2 * 640
+    assert place(lives).nbytes == 2 * 640
 
 
 def test_a_small_buffer_fills_a_hole():
     lives = [Life(640, 0, 2), Life(640, 0, 9), Life(128, 3, 4), Life(512, 4, 5)]
-    offsets, arena = place(lives)
-    assert arena == 2 * 640
-    assert offsets[2] != offsets[3]
+    arena = place(lives)
+    assert arena.nbytes == 2 * 640
+    assert arena.offsets[2] != arena.offsets[3]
 
 
 def test_parts_lie_in_the_whole():

@@ -112,7 +112,7 @@ static uint16_t to_half(double value) {
   uint16_t sign = signbit(value) ? 0x8000 : 0;
   double size = fabs(value);
   if (size >= 65520) return sign | 0x7c00;
-  if (size < 0x1p-14) return sign | (uint16_t)nearbyint(size * 0x1p24);
+  if (size < 0x1p-14) return sign | (uint16_t)(size * 0x1p24 + 0x1p52 - 0x1p52);
   uint64_t bits;
   memcpy(&bits, &size, sizeof bits);
   uint64_t kept = bits >> 42, low = bits & 0x3ffffffffff, middle = (uint64_t)1 << 41;
@@ -121,10 +121,11 @@ static uint16_t to_half(double value) {
 }
 
 static float from_half(uint16_t half) {
-  int exponent = half >> 10 & 0x1f;
-  float digits = (float)(half & 0x3ff), sign = half & 0x8000 ? -1 : 1;
-  if (exponent == 0x1f) return digits > 0 ? NAN : sign * INFINITY;
-  return sign * (exponent ? ldexpf(1024 + digits, exponent - 25) : ldexpf(digits, -24));
+  uint32_t bits = (uint32_t)(half & 0x7fff) << 13;
+  float size, sign = half & 0x8000 ? -1 : 1;
+  if ((half & 0x7c00) == 0x7c00) return half & 0x3ff ? NAN : sign * INFINITY;
+  memcpy(&size, &bits, sizeof size);
+  return sign * size * 0x1p112f;
 }
 
 static bool store_integer(const struct Number *number, enum Datatype datatype, void *element) {
@@ -164,11 +165,18 @@ static size_t print_digits(uint64_t value, char *place) {
   return size;
 }
 
+/* The exponent of a positive float, which is 2 to its power times 0.5 to 1. */
+static int binary_exponent(float value) {
+  uint32_t bits;
+  if (value < FLT_MIN) return binary_exponent(value * 0x1p64f) - 64;
+  memcpy(&bits, &value, sizeof bits);
+  return (int)(bits >> 23) - 126;
+}
+
 /* Few digits and an exponent of a positive float that read back as it. */
 static uint64_t shorten(float value, int *exponent) {
   const uint64_t most = 1000000000;
-  int binary;
-  frexpf(value, &binary);
+  int binary = binary_exponent(value);
   *exponent =
       ((binary - 1) * 30103 + 10000000) / 100000 - 100 - SINGLE_DIGITS + 1; /* by log10(2) */
   double scaled = scale((double)value, -*exponent);

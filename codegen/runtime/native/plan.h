@@ -21,12 +21,14 @@ struct KernelSet {
   Kernel *const *kernels;
 };
 
-/* One run of a kernel, named by its position in every set; it may leave out calls after it. */
+/* One run of a kernel, named by its position in every set; it may leave out calls after it.
+ * While it runs, nothing lies in the arena from `scratch` on. */
 struct Call {
   uint32_t kernel;
   const TVMFFIAny *args;
   int32_t num_args;
   uint32_t skip;
+  uint64_t scratch;
 };
 
 /* A kernel: copies its first tensor's bytes to its second. */

@@ -1,16 +1,18 @@
 /* Runs a plan, and gives TVM's kernels the few functions they call back. */
-#define _POSIX_C_SOURCE 200112L
+#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "model.h"
 #include "plan.h"
 #include "pool.h"
+#include "scratch.h"
 
-enum { ALIGNMENT = 64 };
+enum { HUGE_PAGE = 2 << 20 };
 
 /* TVM's object code defines these pointers where its kernels use them. */
 extern void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int)
@@ -23,7 +25,6 @@ extern int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv *)
 
 extern const char weights_start[];
 
-void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n);
 
 static char error_text[1024];
@@ -44,25 +45,6 @@ void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message) {
   TVMFFIErrorSetRaisedFromCStrParts(kind, &message, 1);
 }
 
-static void *allocate(uint64_t bytes) {
-  void *block = NULL;
-  return posix_memalign(&block, ALIGNMENT, bytes ? bytes : 1) ? NULL : block;
-}
-
-static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int code,
-                             int bits) {
-  (void)device_type, (void)device_id, (void)code, (void)bits;
-  void *block = allocate(bytes);
-  if (!block) TVMFFIErrorSetRaisedFromCStr("MemoryError", "none is left for a workspace");
-  return block;
-}
-
-static int free_workspace(int device_type, int device_id, void *block) {
-  (void)device_type, (void)device_id;
-  free(block);
-  return 0;
-}
-
 /* Takes the first set whose instructions this processor has; zero where there is none. */
 static int choose_set(void) {
   for (set = plan_sets; set < plan_sets + plan_num_sets; ++set)
@@ -81,6 +63,15 @@ static uint64_t largest_arena(void) {
   return bytes;
 }
 
+/* Its first touch costs a page fault for each huge page, where it fills such, instead of 512. */
+static char *allocate_arena(uint64_t bytes) {
+  void *start = NULL;
+  if (bytes < HUGE_PAGE) return allocate_lines(bytes);
+  if (posix_memalign(&start, HUGE_PAGE, bytes)) return NULL;
+  madvise(start, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+  return start;
+}
+
 static int most_threads(void) {
   int most = 1;
   for (uint32_t i = 0; i < num_plans; ++i)
@@ -91,12 +82,12 @@ static int most_threads(void) {
 int model_init(void) {
   if (arena) return 0;
   if (!choose_set()) return 1;
-  if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = alloc_workspace;
-  if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = free_workspace;
+  if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = scratch_alloc;
+  if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = scratch_free;
   if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = pool_launch;
   if (&__TVMBackendParallelBarrier) __TVMBackendParallelBarrier = pool_barrier;
   pool_set_threads(most_threads());
-  arena = allocate(largest_arena());
+  arena = allocate_arena(largest_arena());
   plan = plans[0];
   if (arena) return 0;
   snprintf(error_text, sizeof error_text, "no memory for an arena of %llu bytes",
@@ -161,6 +152,7 @@ int skip_if(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *resu
 static int run_call(uint32_t *i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
   const struct Call *call = &plan->calls[(*i)++];
+  scratch_set(arena + call->scratch, plan->arena_bytes - call->scratch);
   if (set->kernels[call->kernel](NULL, call->args, call->num_args, &result)) return 1;
   if (call->skip && result.v_int64) *i += call->skip;
   return 0;

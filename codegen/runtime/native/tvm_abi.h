@@ -46,4 +46,7 @@ typedef struct {
 
 typedef int ParallelTask(int task_id, TVMParallelGroupEnv *env, void *data);
 
+/* What a kernel calls before it returns non-zero. */
+void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
+
 #endif

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from suture.codegen.link import KERNELS
+
 HERE = Path(__file__).parent
 RUNTIME = Path(str(files("suture.codegen.runtime") / "native"))
 SANITIZERS = {
@@ -48,6 +50,11 @@ def test_the_pool_holds_what_it_promises(run):
     assert run(RUNTIME / "pool.c", HERE / "pool_test.c") == (0, "", "")
 
 
+def test_tasks_do_not_share_workspaces(run):
+    sources = [RUNTIME / name for name in ("pool.c", "scratch.c")]
+    assert run(*sources, HERE / "scratch_test.c") == (0, "", "")
+
+
 def test_an_error_of_a_task_is_told(run):
-    sources = [RUNTIME / name for name in ("rt.c", "cpu.c", "pool.c")]
+    sources = [RUNTIME / name for name in KERNELS]
     assert run(*sources, HERE / "failing_plan.c") == (0, "", "")
