@@ -20,6 +20,9 @@ from suture.passes.recognise.values import (
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 
+FEWEST_CHANNELS = 3
+"""Of fewer, a convolution is faster in float32: 3.8 against 10 µs for 1 -> 16, 3×3, 32²."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -118,6 +121,8 @@ def _unfit_conv(node: ir.Node, x: ir.Value) -> str | None:
         return f"{shape[0]} images at once have no kernel in 8 bits"
     if node.attributes.get_int("group", 1) != 1:
         return "groups of channels have no kernel in 8 bits"
+    if shape[1] < FEWEST_CHANNELS:
+        return f"of four channels that a step multiplies in 8 bits it has {shape[1]}"
     return None
 
 

@@ -11,6 +11,8 @@ from suture.compiler.verify import Arrays
 from suture.passes.base import Note, note
 from suture.passes.quantize.calibration import SAMPLES, Range, find_ranges
 from suture.passes.quantize.candidates import Unit, find_units
+from suture.passes.quantize.correction import SAMPLES as AVERAGED
+from suture.passes.quantize.correction import Means, correct, find_means
 from suture.passes.quantize.sensitivity import SAMPLES as COMPARED
 from suture.passes.quantize.sensitivity import Noise, in_order
 from suture.passes.quantize.writing import Numbers, moves, quantize
@@ -25,6 +27,8 @@ class Quantizing:
         order: Units with their noise, those first that cost the least for their work.
         ranges: Of what they read.
         numbers: What numbers become.
+        means: Of what they make.
+        requests: To correct means with.
         declined: What can never be in 8 bits, and why.
     """
 
@@ -32,6 +36,8 @@ class Quantizing:
     order: tuple[Noise, ...]
     ranges: Mapping[str, Range]
     numbers: Numbers
+    means: Means
+    requests: Sequence[Arrays]
     declined: tuple[Note, ...]
 
     @classmethod
@@ -50,17 +56,23 @@ class Quantizing:
             else:
                 declined += notes(original, unit, unfit)
         order = in_order(original, fit, ranges, numbers, requests[:COMPARED])
+        nodes = [node for unit in fit for node in _nodes(original, unit)]
+        averaged = requests[:AVERAGED]
         return cls(
             original=original,
             order=tuple(order),
             ranges=ranges,
             numbers=numbers,
+            means=find_means(original, nodes, averaged),
+            requests=averaged,
             declined=declined,
         )
 
     def quantize(self, model: ir.Model, count: int) -> ir.Model:
         """Put the first so many units of the model, or of a copy, into 8 bits."""
-        quantize(model, [each.unit for each in self.order[:count]], self.ranges, self.numbers)
+        units = [each.unit for each in self.order[:count]]
+        quantize(model, units, self.ranges, self.numbers)
+        correct(model, units, self.means, self.requests)
         return model
 
     def left(self, count: int) -> tuple[Note, ...]:
@@ -74,11 +86,13 @@ class Quantizing:
 
 def notes(model: ir.Model, unit: Unit, reason: str) -> tuple[Note, ...]:
     """Return a note on each node of a unit."""
-    nodes = [node for node in model.graph if node.outputs[0].name in unit.nodes]
-    return tuple(note(node, reason) for node in nodes)
+    return tuple(note(node, reason) for node in _nodes(model, unit))
 
 
 def _sources(model: ir.Model, unit: Unit) -> list[str]:
     """Return the names of the values whose numbers a unit reads."""
-    nodes = [node for node in model.graph if node.outputs[0].name in unit.nodes]
-    return [str(moves(node.inputs[0])[0].name) for node in nodes]
+    return [str(moves(node.inputs[0])[0].name) for node in _nodes(model, unit)]
+
+
+def _nodes(model: ir.Model, unit: Unit) -> list[ir.Node]:
+    return [node for node in model.graph if node.outputs[0].name in unit.nodes]
