@@ -98,8 +98,9 @@ def test_a_product_takes_its_bias_whether_gemm_or_add(grouped):
     assert node.inputs[2] is not None
 
 
-def test_a_constant_takes_no_name_that_is_in_use(parse):
-    model = parse("g (float[2] x) => (float[2] y) { y = Add(x, w) }", w=(2,))
+def test_a_constant_takes_no_name_that_is_in_use(parse, with_weights):
+    text = "g (float[2] x, float[2] w) => (float[2] y) { y = Add(x, w) }"
+    model = with_weights(parse(text), ("w",))
     made = constant(model.graph[0], "w", np.zeros(2, np.float32))
     again = constant(model.graph[0], "w", np.ones(2, np.float32))
     assert (made.name, again.name) == ("w.1", "w.2")
