@@ -1,10 +1,10 @@
 """What 8 bits do to the example's programs: size of the package, time, and accuracy.
 
-    .venv/bin/python benchmarks/quantising.py [--seconds S] [PLAN ...]
+    .venv/bin/python benchmarks/quantising.py [--pruned] [--seconds S] [PLAN ...]
 
 Each plan is linked for the example's requests and goes through the exact passes, and through
-the exact passes and ``quantize``; likewise after ``prune-channels``. Programs of one plan run
-in turn in one process, on one thread. Prints a Markdown table.
+the exact passes and ``quantize``; with ``--pruned`` also after ``prune-channels``. Programs of
+one plan run in turn in one process, on one thread. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ SHOWN = (
     "digit-monolith",
     "digit-contrast > digit-denoise > digit-deskew > digit-cnn-large",
 )
-PIPELINES = {
-    "exact": "exact",
-    "8 bits": "exact,quantize{{budget={budget}}}",
+PIPELINES = {"exact": "exact", "8 bits": "exact,quantize{{budget={budget}}}"}
+PRUNED = {
     "pruned": "exact,prune-channels{{budget={budget}}},exact",
     "pruned, 8 bits": "exact,prune-channels{{budget={budget}}},exact,"
     "quantize{{budget={budget}}}",
@@ -75,16 +74,18 @@ def main() -> None:
     """Quantise, compile, run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", type=float, default=0.005)
+    parser.add_argument("--pruned", action="store_true")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("plans", nargs="*", default=SHOWN)
     options = parser.parse_args()
     logging.disable(logging.ERROR)
     target = find_target("lambda-x86_64")
-    print(f"{machine()}; {versions()}, one thread\n")
+    print(f"{machine()}; {versions()}; one thread\n", flush=True)
     columns = ("plan", "passes", "zip kB", "TVM ms", "ratio", "ONNX Runtime ms")
     columns += ("accuracy falls, chosen", "held out")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     told = []
+    pipelines = PIPELINES | (PRUNED if options.pruned else {})
     for name in options.plans:
         linked, evaluation = linked_plan(read_task(TASK), name)
         with tempfile.TemporaryDirectory(prefix="suture-bench-") as folder:
@@ -96,7 +97,7 @@ def main() -> None:
                     target,
                     Path(folder) / str(number),
                 )
-                for number, (what, text) in enumerate(PIPELINES.items())
+                for number, (what, text) in enumerate(pipelines.items())
             }
             runs = {
                 f"{what} {backend}": run

@@ -53,6 +53,7 @@ class Quantize(GraphPass):
         "join-*",
         "prune-*",
         "raise-opset",
+        "tile-*",
     )
 
     budget: float = 0.005
