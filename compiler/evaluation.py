@@ -59,13 +59,17 @@ class Evaluation:
         requests = [self.requests[index] for index in chosen]
         return replace(self, requests=requests, labels=self.labels[chosen])
 
-    def hits(self, model: ir.Model) -> Hits:
+    def hits(self, model: ir.Model, *, optimize: bool = True) -> Hits:
         """Return for each sample whether ONNX Runtime's answer is right.
+
+        Args:
+            model: The model.
+            optimize: Whether ONNX Runtime may rewrite the graph.
 
         Raises:
             BackendError: ONNX Runtime does not take the model.
         """
-        session = open_session(model)
+        session = open_session(model, optimize=optimize)
         first = [session.get_outputs()[0].name]
         answers = [session.run(first, dict(request))[0] for request in self.requests]
         return self.metric(answers, self.labels)

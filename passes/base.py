@@ -137,7 +137,7 @@ def add_constant(graph: ir.Graph, name: str, data: npt.NDArray[Any]) -> ir.Value
     """Return a new initializer of a graph; ``Names`` gives the name."""
     value = ir.Value(
         name=name,
-        const_value=ir.tensor(np.ascontiguousarray(data), name=name),
+        const_value=ir.tensor(np.asarray(data, order="C"), name=name),
         shape=ir.Shape(data.shape),
         type=ir.TensorType(ir.DataType.from_numpy(data.dtype)),
     )

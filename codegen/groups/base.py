@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy.typing as npt
@@ -41,7 +42,11 @@ Match = Callable[[ir.Node], Group | None]
 
 
 def constant(node: ir.Node, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """Return a new initializer of a node's graph."""
+    """Return a new initializer of a node's graph; its name is numbered if one has it."""
+    assert node.graph is not None
+    known, stem, numbers = node.graph.initializers, name, count(1)
+    while name in known:
+        name = f"{stem}.{next(numbers)}"
     tensor = ir.Tensor(array, name=name)
     value = ir.Value(
         name=name,
@@ -49,7 +54,6 @@ def constant(node: ir.Node, name: str, array: npt.NDArray[Any]) -> ir.Value:
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
     )
-    assert node.graph is not None
     node.graph.register_initializer(value)
     return value
 

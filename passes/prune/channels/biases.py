@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import Names, add_constant, constant_of
+from suture.passes.base import Names, add_constant
 from suture.passes.prune.channels.readers import Matrix
 from suture.passes.prune.channels.slicing import set_constant
 
@@ -50,11 +50,12 @@ def shift(graph: ir.Graph, node: ir.Node, by: Matrix) -> None:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         _add(node.inputs[2], by)
         return
-    weight = constant_of(node.inputs[1])
+    weight = node.inputs[1]
     assert weight is not None
+    assert weight.dtype is not None
     name = Names(graph).free(f"{node.outputs[0].name}.bias")
     node.resize_inputs(3)
-    bias = add_constant(graph, name, by.astype(weight.numpy().dtype))
+    bias = add_constant(graph, name, by.astype(weight.dtype.numpy()))
     node.replace_input_with(2, bias)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as ir_passes
 
-from suture.compiler.session import open_session
 from suture.compiler.verify import Arrays
+from suture.passes.intermediate import observe
 from suture.passes.prune.channels.readers import Matrix, Reader
 
 SAMPLES = 256
@@ -31,27 +30,6 @@ class Moments:
 
     products: Matrix
     squares: Matrix
-
-
-def observe(
-    model: ir.Model, names: Sequence[str], requests: Sequence[Arrays]
-) -> Iterator[list[Matrix]]:
-    """Yield the named values of a model for each request; what they do not need is not run."""
-    copy = model.clone()
-    made = {value.name: value for node in copy.graph for value in node.outputs}
-    wanted = [name for name in dict.fromkeys(names) if name in made]
-    copy.graph.outputs.clear()
-    copy.graph.outputs.extend(made[name] for name in wanted)
-    ir_passes.RemoveUnusedNodesPass()(copy)
-    if not wanted:
-        yield from ([np.asarray(request[name]) for name in names] for request in requests)
-        return
-    session = open_session(copy)
-    inputs = [value.name for value in session.get_inputs()]
-    for request in requests:
-        feed = {name: request[name] for name in inputs if name in request}
-        found = dict(zip(wanted, session.run(wanted, feed), strict=True))
-        yield [found[name] if name in found else request[name] for name in names]
 
 
 def moments(

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from suture.codegen.groups.base import constant
+
 CONV = (
     "g (float[1,8,6,6] x, float[8,8,3,3] w{more}) => (float[1,8,{size},{size}] y) {{ {body} }}"
 )
@@ -94,3 +96,12 @@ def test_a_product_takes_its_bias_whether_gemm_or_add(grouped):
     assert told == ("MatMul Add Relu",)
     (node,) = model.graph
     assert node.inputs[2] is not None
+
+
+def test_a_constant_takes_no_name_that_is_in_use(parse, with_weights):
+    text = "g (float[2] x, float[2] w) => (float[2] y) { y = Add(x, w) }"
+    model = with_weights(parse(text), ("w",))
+    made = constant(model.graph[0], "w", np.zeros(2, np.float32))
+    again = constant(model.graph[0], "w", np.ones(2, np.float32))
+    assert (made.name, again.name) == ("w.1", "w.2")
+    assert list(model.graph.initializers) == ["w", "w.1", "w.2"]

@@ -14,11 +14,11 @@ from suture.compiler.verify import run_reference
 from suture.driver.planning import open_library
 from suture.errors import PassError
 from suture.passes.base import PassContext
+from suture.passes.intermediate import observe
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.prune.channels import PruneChannels
 from suture.passes.prune.channels.budget import NOTHING, SEED
-from suture.passes.prune.channels.calibration import observe
 from suture.passes.prune.channels.compensation import compensate
 from suture.passes.prune.channels.pruning import Pruning, flops_of
 from suture.passes.prune.channels.refit import refit

@@ -9,7 +9,7 @@ class Known(Trials):
     """Trials whose accuracy falls, by half, from a step on."""
 
     def __init__(self, falls):
-        self.falls, self._known = falls, {}
+        self.falls = falls
 
     def _try(self, part):
         step = round((1 - part) * STEPS)

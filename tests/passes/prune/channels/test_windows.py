@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suture.passes.prune.channels.calibration import observe
+from suture.passes.intermediate import observe
 from suture.passes.prune.channels.groups import find_groups
 from suture.passes.prune.channels.readers import find_readers
 from suture.passes.prune.channels.windows import Windows
