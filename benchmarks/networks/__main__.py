@@ -1,6 +1,6 @@
 """Whole networks in TVM against ONNX Runtime and OpenVINO, in one process, round by round.
 
-    .venv/bin/python benchmarks/networks [--set light|built|all] [--threads N] [NETWORK ...]
+    .venv/bin/python benchmarks/networks [--set light|built|all] [--threads N] [--batch N] [NETWORK ...]
 
 ``light`` are the light models of the onnx package with random weights of their own, ``built``
 MobileNetV2, two layers of BERT, ViT-Tiny, a small U-Net and a detector of faces, ``all`` both;
@@ -101,6 +101,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("networks", nargs="*", help=f"{known}, or an ONNX file")
     parser.add_argument("--set", choices=(*SETS, "all"), default="all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1, help="images at once")
     parser.add_argument("--mcpu", default="x86-64-v3")
     parser.add_argument("--rounds", type=int, help="in place of as many as fit --seconds")
     parser.add_argument("--seconds", type=float, default=8, help="of timing a network")
@@ -121,6 +122,7 @@ def main() -> None:
     settings = Settings(
         mcpu=options.mcpu,
         threads=options.threads,
+        batch=options.batch,
         rounds=options.rounds,
         seconds=options.seconds,
         lock=options.lock,
