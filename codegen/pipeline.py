@@ -2,10 +2,10 @@
 
 Functions that processors lack are written out before it. After it, arguments may lie anywhere:
 TVM takes for granted that they begin at a cache line, which a part of a joined tensor or one
-image of several need not. Last, accumulators are kept on the stack: TVM lowers every buffer of a kernel to a call that allocates memory, those of a few
-vectors too. LLVM then may not drop what is written there: it carries the accumulators of one
-loop in registers past the next, which has too few left and spills. On the stack they are
-registers.
+image of several need not. Last, accumulators are kept on the stack: TVM lowers every buffer of
+a kernel to a call that allocates memory, those of a few vectors too. LLVM then may not drop
+what is written there: it carries the accumulators of one loop in registers past the next,
+which has too few left and spills. On the stack they are registers.
 """
 
 from __future__ import annotations
