@@ -27,6 +27,7 @@ from suture.codegen.emit.quantized import (
     emit_qgemm,
     emit_quantize,
 )
+from suture.codegen.emit.reduce import REDUCTIONS, emit_reduce, over_pixels
 from suture.codegen.emit.resize import emit_resize
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
 from suture.codegen.emit.rule import ScheduleRule
@@ -51,6 +52,7 @@ from suture.codegen.schedule.normalize import Normalize
 from suture.codegen.schedule.paste import Paste
 from suture.codegen.schedule.pointwise import PointwiseConv
 from suture.codegen.schedule.pool import Pool
+from suture.codegen.schedule.reduce import Reduce
 from suture.codegen.schedule.resize import Resize
 from suture.codegen.schedule.softmax import Softmax
 from suture.codegen.schedule.transposed import TransposedConv
@@ -131,6 +133,13 @@ CONCATENATION = ScheduleRule(
     emit=emit_concat,
     schedules=(Paste,),
     by_image=within_images,
+    place=200,
+)
+REDUCTION = ScheduleRule(
+    operators=REDUCTIONS,
+    emit=emit_reduce,
+    schedules=(Reduce,),
+    by_image=over_pixels,
     place=200,
 )
 ROWS = ScheduleRule(operators=("Slice",), emit=emit_slice, by_image=each_image, place=200)
