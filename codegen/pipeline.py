@@ -1,10 +1,11 @@
-"""TVM's pipeline from TensorIR to machine code, with two steps of our own.
+"""TVM's pipeline from TensorIR to machine code, with three steps of our own.
 
-Functions that processors lack are written out before it. After it, accumulators are kept on
-the stack: TVM lowers every buffer of a kernel to a call that allocates memory, those of a few
-vectors too. LLVM then may not drop what is written there: it carries the accumulators of one
-loop in registers past the next, which has too few left and spills. On the stack they are
-registers.
+Functions that processors lack are written out before it. After it, arguments may lie anywhere:
+TVM takes for granted that they begin at a cache line, which a part of a joined tensor or one
+image of several need not. Last, accumulators are kept on the stack: TVM lowers every buffer of
+a kernel to a call that allocates memory, those of a few vectors too. LLVM then may not drop
+what is written there: it carries the accumulators of one loop in registers past the next,
+which has too few left and spills. On the stack they are registers.
 """
 
 from __future__ import annotations
@@ -39,6 +40,23 @@ def keep_on_stack(allocation: Any) -> Any:
     return tirx.AllocBuffer(buffer, {"disable_lower_builtin": tirx.const(True, "bool")})
 
 
+def forget_alignment(module: tvm.IRModule) -> tvm.IRModule:
+    """Take out what TVM takes for granted of the addresses of every kernel's arguments."""
+    functions = {
+        name: function.with_body(
+            tvm_ffi.structural_map(function.body, (tirx.AttrStmt, _unaligned))
+        )
+        if isinstance(function, tirx.PrimFunc)
+        else function
+        for name, function in module.functions.items()
+    }
+    return tvm.IRModule(functions, attrs=module.attrs)
+
+
+def _unaligned(statement: Any) -> Any:
+    return statement.body if statement.attr_key == "storage_alignment" else statement
+
+
 def keep_locals_on_stack(module: tvm.IRModule) -> tvm.IRModule:
     """Mark the small local buffers of every kernel."""
     functions = {
@@ -54,7 +72,7 @@ def keep_locals_on_stack(module: tvm.IRModule) -> tvm.IRModule:
 
 def _pipeline() -> tuple[Any, Any, Any]:
     lower, finish_host, finish_device = default_s_tir_pipeline()
-    steps = [_step(write_out), lower, _step(keep_locals_on_stack)]
+    steps = [_step(write_out), lower, _step(forget_alignment), _step(keep_locals_on_stack)]
     return tvm.transform.Sequential(steps), finish_host, finish_device
 
 

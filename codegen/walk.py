@@ -128,9 +128,10 @@ class _Walk:
             raise _cannot_hold(var, f"a call of {packed}")
         source = self.tensors[self.tensor(call.args[packed is not None], var)]
         shape, dtype = tensor_type(var)
-        result = replace(source, shape=shape, dtype=dtype)
-        if result.nbytes != source.nbytes:
-            raise _cannot_hold(var, "a view of part of a tensor")
+        inside = _byte_offset(call)
+        result = replace(source, offset=source.offset + inside, shape=shape, dtype=dtype)
+        if inside + result.nbytes > source.nbytes:
+            raise _cannot_hold(var, "a view of more than a tensor")
         return self.add(result)
 
     def call(self, kernel: str, args: tuple[int, ...]) -> None:
@@ -302,6 +303,14 @@ class _Walk:
         if isinstance(value, tuple):
             raise _cannot_hold("main", "a sequence as an output")
         return value
+
+
+def _byte_offset(call: Any) -> int:
+    """Return how far into its operand a view begins."""
+    if getattr(call.op, "name", None) != "relax.memory.view":
+        return 0
+    offset = call.args[3]
+    return int(offset) if isinstance(offset, tvm.tirx.IntImm) else 0
 
 
 def tensor_type(var: Any) -> tuple[tuple[int, ...], str]:

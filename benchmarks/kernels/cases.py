@@ -8,7 +8,7 @@ that it has in a network, behind a convolution, and do not count.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx.parser
@@ -149,6 +149,13 @@ def behind(operator: str, nodes: str, channels: int, edge: int, *, shape: str = 
     )
 
 
+def reduction(kind: str, axes: tuple[int, ...], *dims: int) -> Case:
+    """Return a reduction of a tensor over some axes."""
+    case = plain("reduction", f"y = Reduce{kind}<axes={list(axes)}, keepdims=0>(x)", *dims)
+    axis = f"axis {axes[0]}" if len(axes) == 1 else f"{len(axes)} axes"
+    return replace(case, shape=f"{kind}, {case.shape}, {axis}")
+
+
 GELU = (
     "root = Constant<value_float=1.4142135>() one = Constant<value_float=1.0>() "
     "half = Constant<value_float=0.5>() d = Div(x, root) e = Erf(d) a = Add(e, one) "
@@ -208,6 +215,19 @@ CASES = (
     plain(
         *("layer normalisation", "y = LayerNormalization<axis=-1>(x, w, b)", 128, 768),
         weights={"w": (768,), "b": (768,)},
+    ),
+    *(
+        reduction(kind, axes, *dims)
+        for kind in ("Mean", "Max", "L2")
+        for axes, dims in (
+            ((1,), (32, 32)),
+            ((1,), (1000, 1000)),
+            ((0,), (1000, 1000)),
+            ((1,), (16, 256, 64)),
+            ((2,), (12, 128, 128)),
+            ((0, 1), (100, 100)),
+            ((0, 1, 2), (16, 256, 64)),
+        )
     ),
     plain("GELU", GELU, 128, 3072),
     behind(

@@ -5,9 +5,10 @@
 ``light`` are the light models of the onnx package with random weights of their own, ``built``
 MobileNetV2, two layers of BERT, ViT-Tiny, a small U-Net and a detector of faces, ``all`` both;
 ``quantised`` is ResNet50 in 8 bits (QDQ), with weights of 7 bits and of 8. A network can
-also be the path of an ONNX file. Every runtime gets the same float32 model and input. The
-peers read the model as it is; OpenVINO is set up for latency, ONNX Runtime is as it comes. A
-ratio is the median over the rounds of one run's time by the other's; below 1 TVM is faster.
+also be the path of an ONNX file. ``--batch N`` gives networks of one image N at once. Every
+runtime gets the same float32 model and input. The peers read the model as it is; OpenVINO is
+set up for latency, ONNX Runtime is as it comes. A ratio is the median over the rounds of one
+run's time by the other's; below 1 TVM is faster.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("networks", nargs="*", help=f"{known}, or an ONNX file")
     parser.add_argument("--set", choices=(*SETS, "all"), default="all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1, help="images at once")
     parser.add_argument("--mcpu", default="x86-64-v3")
     parser.add_argument("--rounds", type=int, help="in place of as many as fit --seconds")
     parser.add_argument("--seconds", type=float, default=8, help="of timing a network")
@@ -121,6 +123,7 @@ def main() -> None:
     settings = Settings(
         mcpu=options.mcpu,
         threads=options.threads,
+        batch=options.batch,
         rounds=options.rounds,
         seconds=options.seconds,
         lock=options.lock,

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from batches import batched
 from catalogue import build
 
 from suture.codegen.backend.base import Compiled, Run
@@ -41,6 +42,7 @@ class Settings:
 
     Attributes:
         mcpu: LLVM's name of the processor to compile for.
+        batch: Images at once.
         threads: Threads of every runtime, each on a processor of its own.
         rounds: Timed rounds, or None for as many as fit into ``seconds``.
         seconds: How long to time one network.
@@ -49,6 +51,7 @@ class Settings:
     """
 
     mcpu: str
+    batch: int = 1
     threads: int
     rounds: int | None
     seconds: float
@@ -137,6 +140,8 @@ def compile_network(name: str, settings: Settings, folder: Path) -> Made:
     """Write the network as the peers read it, and compile it with TVM."""
     os.nice(19)
     model = build(name, settings.face)
+    if settings.batch > 1:
+        batched(model, settings.batch)
     write_model(model, folder)
     model_bytes = sum(path.stat().st_size for path in folder.glob(f"{MODEL}*"))
     began = time.perf_counter()

@@ -53,6 +53,7 @@ class Emitter:
 
     Attributes:
         twins: The twin of a value, where there is one.
+        images: The images of a value of several, each a value of its own, where known.
         schedules: The kernels emitted so far by name, each with its schedule as a spec.
         choices: Why they have it, where there was a choice.
     """
@@ -68,6 +69,7 @@ class Emitter:
         self.builder = builder
         self.processor = processor
         self.twins: dict[Any, Any] = {}
+        self.images: dict[Any, tuple[Any, ...]] = {}
         self.schedules: dict[str, str] = {}
         self.choices: dict[str, Choice] = {}
         self._chooser, self._phases = chooser, phases or Phases()

@@ -11,7 +11,7 @@ from tvm import relax
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.operands import dims
 from suture.codegen.emit.strips import ROWS_AXIS, paste
-from suture.codegen.schedule.join import join
+from suture.codegen.schedule import join as joined
 
 
 def emit_concat(emitter: Emitter, operator: Operator) -> Any | None:
@@ -21,18 +21,18 @@ def emit_concat(emitter: Emitter, operator: Operator) -> Any | None:
     axis = operator.attributes.get("axis", 0) % len(shape)
     in_blocks = any(x in emitter.twins for x in inputs)
     if axis == 1 and in_blocks and all(dims(x)[1] % lanes == 0 for x in inputs):
-        twin = _join(emitter, [emitter.twin(x) for x in inputs], 0)
+        twin = join(emitter, [emitter.twin(x) for x in inputs], 0)
         return emitter.plain(twin, sum(dims(x)[1] for x in inputs))
     if axis == ROWS_AXIS and len(shape) == 4 and all(x in emitter.twins for x in inputs):
         return emitter.plain(paste(emitter, [emitter.twins[x] for x in inputs]), shape[1])
-    return _join(emitter, inputs, axis) if math.prod(shape[:axis]) == 1 else None
+    return join(emitter, inputs, axis) if math.prod(shape[:axis]) == 1 else None
 
 
-def _join(emitter: Emitter, parts: Sequence[Any], axis: int) -> Any:
+def join(emitter: Emitter, parts: Sequence[Any], axis: int) -> Any:
     """Return parts one behind the other along an axis."""
     shapes, dtype = [dims(part) for part in parts], str(parts[0].ty.dtype.dtype)
     function = emitter.function(
-        ("join", *shapes, axis, dtype), lambda: join(shapes, axis, dtype)
+        ("join", *shapes, axis, dtype), lambda: joined.join(shapes, axis, dtype)
     )
     first = shapes[0]
     size = sum(shape[axis] for shape in shapes)

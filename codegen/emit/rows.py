@@ -21,7 +21,7 @@ def emit_softmax(emitter: Emitter, operator: Operator) -> Any | None:
     Before operator set 13 it is over all axes from one on, from the second unless told.
     """
     x = operator.inputs[0]
-    if not _is_float(x) or x in emitter.twins:
+    if not is_float(x) or x in emitter.twins:
         return None
     whole = dims(x)
     axis = operator.attributes.get("axis", -1 if operator.opset >= 13 else 1)
@@ -43,7 +43,7 @@ def emit_layer_norm(emitter: Emitter, operator: Operator) -> Any | None:
     x, factor = operator.inputs[:2]
     offset = operator.inputs[2] if len(operator.inputs) > 2 else None
     outputs = operator.attributes.get("tvm_custom", {}).get("num_outputs", 1)
-    if outputs != 1 or not _is_float(x):
+    if outputs != 1 or not is_float(x):
         return None
     whole = dims(x)
     axis = operator.attributes.get("axis", -1) % len(whole)
@@ -65,7 +65,7 @@ def emit_layer_norm(emitter: Emitter, operator: Operator) -> Any | None:
 def emit_instance_norm(emitter: Emitter, operator: Operator) -> Any | None:
     """Emit ``InstanceNormalization``: rows are the channels of each image."""
     x, *vectors = operator.inputs
-    if not _is_float(x) or x in emitter.twins:
+    if not is_float(x) or x in emitter.twins:
         return None
     if not all(isinstance(each, tvm.ir.GenericConst) for each in vectors):
         return None
@@ -90,7 +90,7 @@ def _normalized(emitter: Emitter, shape: NormShape, x: Any, vectors: list[Any]) 
     return emitter.reshaped(made, dims(x))
 
 
-def _is_float(value: Any) -> bool:
+def is_float(value: Any) -> bool:
     """Whether a value is float32 of known shape with no empty axis."""
     kind = value.ty
     return (

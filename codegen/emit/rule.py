@@ -8,6 +8,7 @@ from typing import Any
 
 from suture.codegen.choose.base import Schedule
 from suture.codegen.emit.base import Emit, Emitter, Operator
+from suture.codegen.emit.images import emit_by_image
 from suture.codegen.groups.base import Match
 from suture.codegen.schedule.base import Processor
 from suture.compiler.discovery import discover, load
@@ -31,6 +32,8 @@ class ScheduleRule:
         schedules: The classes of its schedules, for people.
         further: Schedules of kernels that other rules emit, by the class of the kernel's
             shape: they read and write what those of the rule do, and are weighed with them.
+        by_image: Whether an operator does the same to each image of four-dimensional operands,
+            and ``emit`` takes one image: of several, it is asked about each.
         place: Rules are asked from the lowest to the highest; ours begin at 100.
     """
 
@@ -39,6 +42,7 @@ class ScheduleRule:
     match: Match | None = None
     schedules: tuple[type, ...] = ()
     further: Mapping[type, Space] = field(default_factory=dict)
+    by_image: Callable[[Operator], bool] = lambda operator: False
     place: int = 0
 
 
@@ -76,7 +80,10 @@ class Rules:
         """Emit an operator by the first rule that does; None leaves it to TVM's importer."""
         for rule in self.rules:
             if operator.name in rule.operators:
-                made = rule.emit(emitter, operator)
+                if rule.by_image(operator):
+                    made = emit_by_image(emitter, operator, rule.emit)
+                else:
+                    made = rule.emit(emitter, operator)
                 if made is not None:
                     return made
         return None

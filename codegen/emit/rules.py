@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from suture.codegen.emit.attention import emit_attention
+from suture.codegen.emit.base import Operator
 from suture.codegen.emit.choose import emit_choose
 from suture.codegen.emit.concat import emit_concat
 from suture.codegen.emit.conv import emit_conv
@@ -26,6 +27,7 @@ from suture.codegen.emit.quantized import (
     emit_qgemm,
     emit_quantize,
 )
+from suture.codegen.emit.reduce import REDUCTIONS, emit_reduce, over_pixels
 from suture.codegen.emit.resize import emit_resize
 from suture.codegen.emit.rows import emit_instance_norm, emit_layer_norm, emit_softmax
 from suture.codegen.emit.rule import ScheduleRule
@@ -50,10 +52,22 @@ from suture.codegen.schedule.normalize import Normalize
 from suture.codegen.schedule.paste import Paste
 from suture.codegen.schedule.pointwise import PointwiseConv
 from suture.codegen.schedule.pool import Pool
+from suture.codegen.schedule.reduce import Reduce
 from suture.codegen.schedule.resize import Resize
 from suture.codegen.schedule.softmax import Softmax
 from suture.codegen.schedule.transposed import TransposedConv
 from suture.codegen.schedule.winograd import Winograd
+
+
+def each_image(operator: Operator) -> bool:
+    """Whether an operator does the same to each image: these do."""
+    return True
+
+
+def within_images(operator: Operator) -> bool:
+    """Whether a concatenation is along another axis than that of the images."""
+    return bool(operator.attributes.get("axis", 0) % 4)
+
 
 # Groups are made in the order of places: what an earlier one takes, a later one does not see.
 QUANTIZED_CONV = ScheduleRule(
@@ -61,19 +75,21 @@ QUANTIZED_CONV = ScheduleRule(
     match=match_quantized,  # makes both kinds of group
     emit=emit_qconv,
     schedules=(Int8Conv,),
+    by_image=each_image,
     place=100,
 )
 QUANTIZED_GEMM = ScheduleRule(
     operators=(QGEMM,), emit=emit_qgemm, schedules=(Int8Gemm,), place=100
 )
 AFFINE_CHAIN = ScheduleRule(
-    operators=(AFFINE,), match=match_affine, emit=emit_affine, place=110
+    operators=(AFFINE,), match=match_affine, emit=emit_affine, by_image=each_image, place=110
 )
 CONVOLUTION = ScheduleRule(
     operators=(CONV,),
     match=match_conv,
     emit=emit_conv,
     schedules=(DirectConv, DepthwiseConv, PointwiseConv, GatheredConv, Winograd),
+    by_image=each_image,
     place=120,
 )
 TRANSPOSED_CONVOLUTION = ScheduleRule(
@@ -81,6 +97,7 @@ TRANSPOSED_CONVOLUTION = ScheduleRule(
     match=match_conv_transpose,
     emit=emit_conv_transpose,
     schedules=(TransposedConv,),
+    by_image=each_image,
     place=130,
 )
 PRODUCT = ScheduleRule(
@@ -94,18 +111,44 @@ ATTENTION_HEADS = ScheduleRule(
     place=150,
 )
 RESAMPLING = ScheduleRule(
-    operators=(RESIZE,), match=match_resize, emit=emit_resize, schedules=(Resize,), place=160
+    operators=(RESIZE,),
+    match=match_resize,
+    emit=emit_resize,
+    schedules=(Resize,),
+    by_image=each_image,
+    place=160,
 )
 POOLING = ScheduleRule(
-    operators=("AveragePool", "MaxPool"), emit=emit_pool, schedules=(Pool,), place=200
+    operators=("AveragePool", "MaxPool"),
+    emit=emit_pool,
+    schedules=(Pool,),
+    by_image=each_image,
+    place=200,
 )
-GLOBAL_MEAN = ScheduleRule(operators=("GlobalAveragePool",), emit=emit_global_mean, place=200)
+GLOBAL_MEAN = ScheduleRule(
+    operators=("GlobalAveragePool",), emit=emit_global_mean, by_image=each_image, place=200
+)
 CONCATENATION = ScheduleRule(
-    operators=("Concat",), emit=emit_concat, schedules=(Paste,), place=200
+    operators=("Concat",),
+    emit=emit_concat,
+    schedules=(Paste,),
+    by_image=within_images,
+    place=200,
 )
-ROWS = ScheduleRule(operators=("Slice",), emit=emit_slice, place=200)
-QUANTIZING = ScheduleRule(operators=("QuantizeLinear",), emit=emit_quantize, place=200)
-DEQUANTIZING = ScheduleRule(operators=("DequantizeLinear",), emit=emit_dequantize, place=200)
+REDUCTION = ScheduleRule(
+    operators=REDUCTIONS,
+    emit=emit_reduce,
+    schedules=(Reduce,),
+    by_image=over_pixels,
+    place=200,
+)
+ROWS = ScheduleRule(operators=("Slice",), emit=emit_slice, by_image=each_image, place=200)
+QUANTIZING = ScheduleRule(
+    operators=("QuantizeLinear",), emit=emit_quantize, by_image=each_image, place=200
+)
+DEQUANTIZING = ScheduleRule(
+    operators=("DequantizeLinear",), emit=emit_dequantize, by_image=each_image, place=200
+)
 INSTANCE_NORM = ScheduleRule(
     operators=("InstanceNormalization",),
     emit=emit_instance_norm,
@@ -119,7 +162,7 @@ LAYER_NORM = ScheduleRule(
     place=200,
 )
 LOCAL_RESPONSE_NORM = ScheduleRule(
-    operators=("LRN",), emit=emit_lrn, schedules=(Lrn,), place=200
+    operators=("LRN",), emit=emit_lrn, schedules=(Lrn,), by_image=each_image, place=200
 )
 SOFTMAX = ScheduleRule(
     operators=("Softmax", "LogSoftmax"),
@@ -127,7 +170,9 @@ SOFTMAX = ScheduleRule(
     schedules=(Softmax,),
     place=200,
 )
-ELEMENT_BY_ELEMENT = ScheduleRule(operators=ELEMENTWISE, emit=emit_elementwise, place=200)
+ELEMENT_BY_ELEMENT = ScheduleRule(
+    operators=ELEMENTWISE, emit=emit_elementwise, by_image=each_image, place=200
+)
 BRANCHES = ScheduleRule(operators=(CHOOSE,), emit=emit_choose, place=200)
 # Operators that TVM's importer gets wrong.
 BIT_CAST = ScheduleRule(operators=("BitCast",), emit=emit_bit_cast, place=300)

@@ -18,7 +18,7 @@ def match_affine(node: ir.Node) -> Group | None:
     if node.op_type != "BatchNormalization" or not is_static(node.inputs[0]):
         return None
     shape = shape_of(node.inputs[0])
-    if len(shape) != 4 or shape[0] != 1 or node.attributes.get_int("training_mode", False):
+    if len(shape) != 4 or node.attributes.get_int("training_mode", False):
         return None
     constants = [numbers_of(value) for value in node.inputs[1:5]]
     if len(constants) != 4 or any(each is None for each in constants):

@@ -1,4 +1,4 @@
-"""Groups that begin with a convolution of one image."""
+"""Groups that begin with a convolution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def match_conv(node: ir.Node) -> Group | None:
     if not is_static(x) or not is_constant(w) or w is None or w.dtype != FLOAT:
         return None
     shape, kernel = shape_of(x), shape_of(w)
-    if len(shape) != 4 or shape[0] != 1 or len(kernel) != 4:
+    if len(shape) != 4 or len(kernel) != 4:
         return None
     groups = node.attributes.get_int("group", 1)
     depthwise = groups > 1 and groups == shape[1] == kernel[0]

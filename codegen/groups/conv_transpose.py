@@ -1,4 +1,4 @@
-"""Groups that begin with a transposed convolution of one image."""
+"""Groups that begin with a transposed convolution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def match_conv_transpose(node: ir.Node) -> Group | None:
     pads = list(node.attributes.get_ints("pads", [0, 0, 0, 0]))
     known = (
         len(shape_of(x)) == len(kernel) == 4
-        and shape_of(x)[0] == 1
         and node.attributes.get_int("group", 1) == 1
         and set(node.attributes.get_ints("dilations", [1, 1])) == {1}
         and node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"

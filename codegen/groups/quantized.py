@@ -101,9 +101,9 @@ def match_quantized(node: ir.Node) -> Group | None:
 
 
 def _conv(node: ir.Node, x: Quanta, weights: npt.NDArray[np.int8]) -> Group | None:
-    """Return the group of a convolution of one image and one group of channels."""
+    """Return the group of a convolution of one group of channels."""
     shape, kernel = shape_of(x.value), weights.shape
-    if len(shape) != 4 or shape[0] != 1 or node.attributes.get_int("group", 1) != 1:
+    if len(shape) != 4 or node.attributes.get_int("group", 1) != 1:
         return None
     strides = list(node.attributes.get_ints("strides", [1, 1]))
     dilations = list(node.attributes.get_ints("dilations", [1, 1]))

@@ -1,4 +1,4 @@
-"""Groups that resize an image: ONNX's ways to align two grids become tables of places."""
+"""Groups that resize images: ONNX's ways to align two grids become tables of places."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ OLDEST = 11
 
 
 def match_resize(node: ir.Node) -> Group | None:
-    """Return a Resize of one image's rows and columns to the nearest or between two."""
+    """Return a Resize of images' rows and columns to the nearest or between two."""
     if node.op_type != "Resize" or not is_static(node.inputs[0]):
         return None
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     mode = node.attributes.get_string("mode", "nearest")
     known = (
         len(before) == 4 == len(after)
-        and before[0] == 1
         and before[:2] == after[:2]
         and before[1] >= FEWEST_CHANNELS
         and min(before + after) > 0

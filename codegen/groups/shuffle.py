@@ -48,7 +48,7 @@ def _shuffle(first: ir.Node) -> tuple[list[ir.Node], list[int]] | None:
     if list(turn.attributes.get_ints("perm", [])) != [0, 2, 1, 3, 4]:
         return None
     before, apart, after = map(shape_of, ends)
-    if before != after or before[2:] != apart[3:] or apart[0] != 1:
+    if before != after or before[2:] != apart[3:] or apart[0] != before[0]:
         return None
     order = np.arange(before[1]).reshape(apart[1], apart[2]).T.reshape(-1)
     return [first, turn, last], [int(place) for place in order]

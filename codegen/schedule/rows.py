@@ -21,6 +21,11 @@ def larger(first: Any, second: Any) -> Any:
     return tirx.Select(first < second, second, first)
 
 
+def smaller(first: Any, second: Any) -> Any:
+    """Return the smaller of two numbers; the first where one is not a number."""
+    return tirx.Select(second < first, second, first)
+
+
 def added(first: Any, second: Any) -> Any:
     """Return the sum of two numbers."""
     return first + second
@@ -53,19 +58,20 @@ class Row:
         self,
         term: Callable[[Vectors, Any], Any],
         combine: Callable[[Any, Any], Any],
-        initial: float,
+        initial: Any,
     ) -> Any:
         """Emit a reduction of the row; return the result, one number.
 
         Args:
             term: What is reduced, of a vector's or a number's place.
             combine: Joins two results or two vectors of them.
-            initial: What leaves any term as it is.
+            initial: What leaves any term as it is, or one of the row's numbers where a
+                number may count twice.
         """
         lanes = self.vectors.lanes
         whole, rest = divmod(self.length, lanes)
         parts = max(1, min(SUMS, whole))
-        start = tirx.const(initial, "float32")
+        start = tirx.const(initial, "float32") if isinstance(initial, float) else initial
         sums = [self.vectors.register(self.vectors.spread(start)) for _ in range(parts)]
 
         def step(turn: Any, part: int) -> None:

@@ -74,8 +74,9 @@ WEIGHTS = {
 
 @pytest.fixture
 def network(parse):
-    def network(body, channels):
-        model = parse(f"g (float[1,{channels},9,10] x) => (float[N,M] y) {body}", 18)
+    def network(body, channels, images=1):
+        text = f"g (float[{images},{channels},9,10] x) => (float[N,M] y) {body}"
+        model = parse(text, 18)
         rng = np.random.default_rng(5)
         given = {"zero": np.float32(0), "six": np.float32(0.6)}
         used = {value.name for node in model.graph for value in node.inputs if value}
@@ -105,11 +106,13 @@ def network(parse):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("channels", [3, 16, 19])
+@pytest.mark.parametrize(
+    ("channels", "images"), [(3, 1), (16, 1), (19, 1), (3, 3), (16, 2), (19, 3)]
+)
 def test_answers_are_those_of_onnx_runtime(
-    name, channels, network, tvm_backend, target, tmp_path
+    name, channels, images, network, tvm_backend, target, tmp_path
 ):
-    model = network(NETWORKS[name], channels)
+    model = network(NETWORKS[name], channels, images)
     inputs = seeded_inputs(model, np.random.default_rng(1))
     expected = run_reference(model, inputs)
     compiled = tvm_backend.compile(model.clone(), target, tmp_path)

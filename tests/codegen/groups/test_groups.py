@@ -73,10 +73,6 @@ def test_automatic_pads_become_numbers(grouped, auto, size, pads):
     ("text", "weights"),
     [
         (
-            "g (float[2,8,6,6] x, float[8,8,3,3] w) => (float[2,8,4,4] y) { y = Conv(x, w) }",
-            "w",
-        ),
-        (
             "g (float[1,8,6,6] x, float[8,8,3,3] w) => (float[1,8,4,4] y) { y = Conv(x, w) }",
             "",
         ),
