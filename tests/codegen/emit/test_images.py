@@ -51,7 +51,11 @@ CONSTANTS = {
     "h": (9, 4, 1, 1),
     "t": ("C", 6, 2, 2),
     "m": ("C",),
+    "e": ("N", 12, 1, 1),
+    "f": ("N", 1, 1, 1),
 }
+APART = {"a number for each image": "a = Conv(x, p) s = Mul(a, f) y = Add(e, s)"}
+"""Images that are not treated alike."""
 NUMBERS = """float[0] none = {}, float[4] twice = {1, 1, 2, 2}, int64[1] one = {1},
     int64[1] two = {2}, int64[1] three = {3}"""
 INPUTS = {"q": (1, "C", "H", "W"), "x2": ("N", 12, "H", "W")}
@@ -85,7 +89,7 @@ def network(parse, with_weights):
     return network
 
 
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("name", [*BODIES, *APART])
 @given(
     images=st.integers(2, 3),
     channels=st.integers(1, 20),
@@ -101,7 +105,8 @@ def network(parse, with_weights):
 def test_answers_are_those_of_onnx_runtime(
     name, network, tvm_backend, target, tmp_path_factory, images, channels, rows, columns
 ):
-    model = network(BODIES[name], {"N": images, "C": channels, "H": rows, "W": columns})
+    body = {**BODIES, **APART}[name]
+    model = network(body, {"N": images, "C": channels, "H": rows, "W": columns})
     inputs = seeded_inputs(model, np.random.default_rng(1))
     compiled = tvm_backend.compile(model.clone(), target, tmp_path_factory.mktemp("images"))
     answers = tvm_backend.load(compiled, model, threads=1)(inputs)
@@ -112,7 +117,8 @@ def test_answers_are_those_of_onnx_runtime(
 def test_kernels_are_those_of_one_image_called_for_each(name, network, target):
     calls, weights = [], []
     for images in (1, 3):
-        model = network(BODIES[name], {"N": images, "C": 11, "H": 6, "W": 5})
+        body = {**BODIES, **APART}[name]
+    model = network(body, {"N": images, "C": 11, "H": 6, "W": 5})
         lowered = lower(model, target)
         plan = plan_program(lowered)
         calls.append(
