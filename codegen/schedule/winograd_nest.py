@@ -17,7 +17,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as code
 
-from suture.codegen.schedule.base import Epilogue, ceil_div
+from suture.codegen.schedule.base import Epilogue, ceil_div, within
 from suture.codegen.schedule.conv import ConvShape
 from suture.codegen.schedule.winograd_mend import Direct, is_spoilt
 from suture.codegen.schedule.winograd_transforms import Transform
@@ -287,8 +287,9 @@ class Nest:
                 self._finish(value, vector, top + i, left + j)
 
     def _finish(self, value: Any, vector: Any, y: Any, x: Any) -> None:
+        channels = tirx.Ramp(vector * self.lanes, 1, self.lanes)
         finished = self.epilogue.apply(
-            value,
+            within(value, channels, self.shape.filters, self.lanes),
             lambda: self._load(self.bias, vector * self.lanes),
             lambda: self._load(self.residual, vector, y, x, 0),
         )
