@@ -66,25 +66,21 @@ NETWORKS = {
         {"m": (10, 13), "n": (13, 4)},
     ),
 }
-for kind in [
-    "Relu",
-    "LeakyRelu",
-    "Sigmoid",
-    "HardSwish",
-    "HardSigmoid",
-    "Tanh",
-    "Erf",
-    "Elu",
-    "Selu",
-    "Celu",
-    "Softplus",
-    "Gelu",
-    "Mish",
-    "Exp",
-    "Abs",
-    "Sqrt",
-    "Reciprocal",
-]:
+ELEMENTWISE = (
+    *(
+        "Relu",
+        "LeakyRelu",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Tanh",
+        "Erf",
+        "Elu",
+        "Selu",
+    ),
+    *("Celu", "Softplus", "Gelu", "Mish", "Exp", "Abs", "Sqrt", "Reciprocal"),
+)
+for kind in ELEMENTWISE:
     NETWORKS[kind] = f"y = {kind}(x)", {}
     NETWORKS[f"{kind} behind a convolution"] = (
         f"a = Conv(x, w1) y = {kind}(a)",
