@@ -19,9 +19,9 @@ from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, candidates, r
 from suture.codegen.groups.conv import CONV
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.conv import ConvShape, DirectConv
-from suture.codegen.schedule.winograd import Winograd
+from suture.codegen.schedule.winograd import Winograd, bears
 from suture.compiler.spec import format_spec
-from suture.passes.recognise.values import shape_of
+from suture.passes.recognise.values import numbers_of, shape_of
 
 SizeSpeed = Literal["size", "balanced", "speed"]
 GROWTH: Mapping[SizeSpeed, float] = {"size": 1.0, "balanced": 1.2, "speed": math.inf}
@@ -36,11 +36,13 @@ class Offer:
         schedule: Its schedule as a spec.
         cycles: About how long it takes.
         nbytes: Size of its packed weights.
+        packing: What tells them from other packings of the same weights.
     """
 
     schedule: str
     cycles: float
     nbytes: int
+    packing: tuple[str, int, int] = ("", 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +71,55 @@ class WeightBudget:
 
 
 def plan_weights(model: ir.Model, processor: Processor, size_speed: SizeSpeed) -> WeightBudget:
-    """Return how a grouped model's weights are spent; nothing is changed."""
-    offers = {
-        str(node.outputs[0].name): found
-        for node in model.graph
-        if len(found := tuple(_offers(node, processor))) > 1
-    }
-    least = sum(found[0].nbytes for found in offers.values())
+    """Return how a grouped model's weights are spent; nothing is changed.
+
+    Convolutions of the same weights decide together: packed alike, they have them once.
+    """
+    sharing: dict[ir.Value, dict[str, tuple[Offer, ...]]] = {}
+    for node in model.graph:
+        found = tuple(_offers(node, processor))
+        if len(found) > 1 and (weights := node.inputs[1]) is not None:
+            sharing.setdefault(weights, {})[str(node.outputs[0].name)] = found
+    joint = [_together(list(each.values())) for each in sharing.values()]
+    offers = [list(each) for each in joint]
     rest = sum(
         value.const_value.nbytes
         for value in model.graph.initializers.values()
-        if value.const_value is not None
-        and not any(str(use.node.outputs[0].name) in offers for use in value.uses())
+        if value.const_value is not None and value not in sharing
     )
-    direct_bytes = rest + least
+    direct_bytes = rest + sum(each[0].nbytes for each in offers)
     limit = GROWTH[size_speed] * direct_bytes
-    chosen = dict(zip(offers, spend(list(offers.values()), limit - rest), strict=True))
+    taken = spend(offers, limit - rest)
+    chosen: dict[str, Offer] = {}
+    for names, ways, offer in zip(sharing.values(), joint, taken, strict=True):
+        chosen.update(zip(names, ways[offer], strict=True))
     return WeightBudget(
         direct_bytes=direct_bytes,
         limit=limit,
         chosen=chosen,
-        nbytes=rest + sum(offer.nbytes for offer in chosen.values()),
+        nbytes=rest + sum(offer.nbytes for offer in taken),
     )
+
+
+def _together(offers: Sequence[Sequence[Offer]]) -> dict[Offer, tuple[Offer, ...]]:
+    """Return what convolutions of the same weights may take together, the smallest first.
+
+    An offer to all of them, with the bytes of each packing once → that to each.
+    """
+    found = {}
+    for most in sorted({offer.nbytes for each in offers for offer in each}):
+        taken = tuple(
+            min(
+                (offer for offer in each if offer.nbytes <= most),
+                key=lambda offer: offer.cycles,
+                default=each[0],
+            )
+            for each in offers
+        )
+        once = {offer.packing: offer.nbytes for offer in taken}
+        cycles = math.fsum(offer.cycles for offer in taken)
+        found[Offer(schedule="", cycles=cycles, nbytes=sum(once.values()))] = taken
+    return found
 
 
 def tell(model: ir.Model, budget: WeightBudget) -> None:
@@ -153,7 +182,7 @@ def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
     plain = shape_of(x)[1] <= PLAIN_CHANNELS
     shape = read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
     larger = Winograd.space(shape, processor)
-    if not larger:
+    if not larger or (weights := numbers_of(w)) is None or not bears(weights):
         return
     direct, *_ = candidates(shape, processor, most_bytes=0)
     yield _offer(direct, shape, processor)
@@ -169,4 +198,5 @@ def _offer(schedule: DirectConv | Winograd, shape: ConvShape, processor: Process
         schedule=format_spec(schedule.name, schedule),
         cycles=schedule.cycles(shape, processor),
         nbytes=schedule.packed_bytes(shape, processor),
+        packing=(schedule.name, getattr(schedule, "outputs", 1), schedule.columns),
     )

@@ -1,7 +1,10 @@
-"""Maxima begin with minus infinity, and minima with infinity.
+"""Maxima and minima of floats as ONNX has them.
 
-TVM begins them with the greatest finite numbers: the maximum of a row that a mask has set to
-minus infinity would be finite.
+TVM begins reductions with the greatest finite numbers: the maximum of a row that a mask has
+set to minus infinity would be finite. They begin with infinities here. And of two numbers it
+takes the second where either is no number, so that a ReLU would make zero of it; here what is
+no number flows. It does not through the maximum of many: there it depends on the order which
+ones count, as it does in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -12,20 +15,59 @@ import numpy as np
 import tvm
 import tvm_ffi
 from tvm import tirx
+from tvm.ir.expr import TensorLoad
 from tvm.s_tir import SBlock
+from tvm.tirx import PrimFunc
+
+from suture.codegen.schedule.base import SCHEDULED
 
 FLOATS = ("float16", "float32", "float64")
+CONSTANTS = (tirx.FloatImm, tirx.Broadcast)
 
 
 def mend_extremes(module: tvm.IRModule) -> tvm.IRModule:
-    """Return a module whose reductions begin with infinities; those scheduled already too."""
-    functions = {
-        name: function.with_body(tvm_ffi.structural_map(function.body, (SBlock, _mend_block)))
-        if isinstance(function, tirx.PrimFunc)
-        else function
-        for name, function in module.functions.items()
-    }
-    return tvm.IRModule(functions, attrs=module.attrs)
+    """Return a module with every function mended.
+
+    What a rule has scheduled keeps its order of operands and sees to them itself.
+    """
+    return tvm.IRModule(
+        {
+            name: _mend_function(function) if isinstance(function, PrimFunc) else function
+            for name, function in module.functions.items()
+        },
+        attrs=module.attrs,
+    )
+
+
+def flowing(kind: type[tirx.Max | tirx.Min], first: Any, second: Any) -> Any:
+    """Return the larger or smaller of two floats, no number where either is none."""
+    if isinstance(first, CONSTANTS):
+        return kind(first, second)
+    if isinstance(second, CONSTANTS):
+        return kind(second, first)
+    return tirx.Select(tirx.isnan(first), first, kind(first, second))
+
+
+def _mend_function(function: Any) -> Any:
+    reduced: list[Any] = []
+
+    def mend_block(block: Any) -> Any:
+        if block.init is not None:
+            reduced.extend(region.source for region in block.writes)
+        return _mend_block(block)
+
+    def mend_operands(extreme: Any) -> Any:
+        first, second = extreme.a, extreme.b
+        step = isinstance(first, TensorLoad) and any(map(first.source.same_as, reduced))
+        if step or str(extreme.ty.dtype) not in FLOATS:
+            return extreme
+        return flowing(type(extreme), first, second)
+
+    body = tvm_ffi.structural_map(function.body, (SBlock, mend_block))
+    if SCHEDULED not in (function.attrs or {}):
+        for kind in (tirx.Max, tirx.Min):
+            body = tvm_ffi.structural_map(body, (kind, mend_operands))
+    return function.with_body(body)
 
 
 def _mend_block(block: Any) -> Any:

@@ -16,7 +16,7 @@ from suture.codegen.emit.pointwise import emit_pointwise
 from suture.codegen.schedule.base import Processor, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
-from suture.codegen.schedule.winograd import Winograd
+from suture.codegen.schedule.winograd import Winograd, bears
 
 PLAIN_CHANNELS = 4
 """Fewer input channels than this are read as they lie; a block would be mostly padding."""
@@ -89,10 +89,11 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     plain = not depthwise and dims(x)[1] <= PLAIN_CHANNELS and x not in emitter.twins
     shape = read_shape(dims(x), weights.shape, attributes, plain=plain)
     epilogue = read_epilogue(attributes, bias, residual)
+    most_bytes = attributes.get(WEIGHT_BYTES, 0) if bears(weights) else 0
     schedule = emitter.choose(
         DepthwiseConv.space(shape, processor)
         if depthwise
-        else candidates(shape, processor, attributes.get(WEIGHT_BYTES, 0)),
+        else candidates(shape, processor, most_bytes),
         shape,
         epilogue,
         lambda each: [each.pack(weights, shape, processor)],

@@ -28,6 +28,17 @@ def emit_is_inf(emitter: Emitter, operator: Operator) -> Any | None:
     return emitter.builder.emit(op.logical_and(operator.stock([value]), side))
 
 
+def emit_extreme(emitter: Emitter, operator: Operator) -> Any | None:
+    """Compare two at a time, so that what is no number flows; stacked, it would be lost."""
+    first, *others = operator.inputs
+    if np.dtype(_dtype(first)).kind != "f" or not others:
+        return None
+    compare = op.maximum if operator.name == "Max" else op.minimum
+    for other in others:
+        first = emitter.builder.emit(compare(first, other))
+    return first
+
+
 def emit_bit_shift(emitter: Emitter, operator: Operator) -> Any:
     """Shift everything out where the distance is no bit's number; processors take its rest."""
     value, distance = operator.inputs

@@ -14,6 +14,7 @@ from suture.codegen.emit.lrn import emit_lrn
 from suture.codegen.emit.mended import (
     emit_bit_cast,
     emit_bit_shift,
+    emit_extreme,
     emit_eye_like,
     emit_is_inf,
     emit_mod,
@@ -177,6 +178,7 @@ BRANCHES = ScheduleRule(operators=(CHOOSE,), emit=emit_choose, place=200)
 # Operators that TVM's importer gets wrong.
 BIT_CAST = ScheduleRule(operators=("BitCast",), emit=emit_bit_cast, place=300)
 BIT_SHIFT = ScheduleRule(operators=("BitShift",), emit=emit_bit_shift, place=300)
+EXTREMES = ScheduleRule(operators=("Max", "Min"), emit=emit_extreme, place=300)
 EYE_LIKE = ScheduleRule(operators=("EyeLike",), emit=emit_eye_like, place=300)
 IS_INF = ScheduleRule(operators=("IsInf",), emit=emit_is_inf, place=300)
 MOD = ScheduleRule(operators=("Mod",), emit=emit_mod, place=300)

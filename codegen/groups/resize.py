@@ -80,6 +80,8 @@ def table(node: ir.Node, axis: int) -> npt.NDArray[np.float32] | None:
     first = (weights != 0).argmax(0)
     outputs = np.arange(target)
     share = np.float32(1) - weights[first, outputs]
+    # Behind the last place it reads that one twice; zero times infinity would be no number.
+    share[first == size - 1] = 0.5
     rebuilt = np.zeros_like(weights)
     rebuilt[first, outputs] = np.float32(1) - share
     rebuilt[np.minimum(first + 1, size - 1), outputs] += share

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
-from tvm import te
+from tvm import te, tirx
 
 from suture.codegen.processor import level_of
 from suture.codegen.schedule.activation import activate
@@ -88,6 +88,29 @@ class Epilogue:
         second = te.placeholder(tuple(residual), name="residual")
         used = [t for t, wanted in ((first, self.bias), (second, self.residual)) if wanted]
         return used, lambda *i: first[i], lambda *i: second[i]
+
+
+def within(value: Any, at: Any, filters: int, lanes: int) -> Any:
+    """Return a sum, or zero in a lane beyond the last filter.
+
+    What is infinite makes no number of the weights of zero there, which kernels behind would
+    multiply by zero and find in all their sums.
+
+    Args:
+        value: The sum, or a vector of them.
+        at: Which filter's it is.
+        filters: How many filters there are.
+        lanes: Numbers of a vector.
+    """
+    if filters % lanes == 0:
+        return value
+    if isinstance(value, te.tensor.TensorSlice):
+        value = value.asobject()
+    vector = isinstance(at, tirx.Ramp)
+    last, zero = tirx.const(filters, "int32"), tirx.const(0.0, "float32")
+    if vector:
+        last, zero = (tirx.Broadcast(each, lanes) for each in (last, zero))
+    return tirx.Select(at < last, value, zero)
 
 
 def ceil_div(size: int, part: int) -> int:

@@ -26,6 +26,7 @@ from suture.codegen.schedule.base import (
     efficiency,
     finished,
     weighed,
+    within,
 )
 
 UNROLL = 4
@@ -209,6 +210,7 @@ class DirectConv:
         def finish(o: Any, p: Any, v: Any) -> Any:
             at = o * lanes + v
             value = sums[at // self.columns, p, at % self.columns]
+            value = within(value, at, shape.filters, lanes)
             return epilogue.apply(
                 value, lambda: bias(at), lambda: residual(o, p // width, p % width, v)
             )

@@ -24,6 +24,7 @@ from suture.codegen.schedule.base import (
     ceil_div,
     efficiency,
     mark,
+    within,
 )
 
 MOST_ROWS = 14
@@ -247,7 +248,12 @@ class _Kernel:
             block, pixel = tile * self.wide + vector, first + row
             column = vector * lanes + v
             value = self.epilogue.apply(
-                sums[row * self.tile.columns + column],
+                within(
+                    sums[row * self.tile.columns + column],
+                    block * lanes + v,
+                    self.shape.filters,
+                    lanes,
+                ),
                 lambda: self.bias[block * lanes + v],
                 lambda: self.residual[block, 0, pixel, v],
             )

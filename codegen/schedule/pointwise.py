@@ -16,7 +16,15 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as script
 
-from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, efficiency, mark
+from suture.codegen.schedule.activation import at_least
+from suture.codegen.schedule.base import (
+    Epilogue,
+    Processor,
+    ceil_div,
+    efficiency,
+    mark,
+    within,
+)
 
 MOST_ROWS = 14
 MOST_WIDE = 4
@@ -157,7 +165,7 @@ class _Kernel:
             at = c * lanes + v
             value = self.image[c, 0, first + pixel, v] * self.scale[at] + self.shift[at]
             if self.shape.clipped:
-                value = tirx.max(value, tirx.const(0.0, "float32"))
+                value = at_least(value, 0.0)
             script.buffer_store(prepared, value, [c, pixel, v])
         whole, tail = divmod(pixels, rows)
         with script.serial(0, self.tiles) as tile:
@@ -196,7 +204,12 @@ class _Kernel:
         ):
             block, at = tile * self.wide + vector, first + pixel + row
             value = self.epilogue.apply(
-                sums[row * self.tile.columns + vector * lanes + v],
+                within(
+                    sums[row * self.tile.columns + vector * lanes + v],
+                    block * lanes + v,
+                    self.shape.filters,
+                    lanes,
+                ),
                 lambda: self.bias[block * lanes + v],
                 lambda: self.residual[block, 0, at, v],
             )

@@ -22,6 +22,7 @@ from suture.codegen.schedule.base import (
     ceil_div,
     efficiency,
     finished,
+    within,
 )
 from suture.codegen.schedule.conv import (
     MOST_ROWS,
@@ -214,6 +215,7 @@ class TransposedConv:
         def finish(f: Any, o: Any, p: Any, v: Any) -> Any:
             at = o * lanes + v
             value = sums[f, at // self.columns, p, at % self.columns]
+            value = within(value, at, shape.filters, lanes)
             row, column = p // width * down + f // across, p % width * across + f % across
             return epilogue.apply(value, lambda: bias(at), lambda: residual(o, row, column, v))
 

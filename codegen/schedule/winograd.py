@@ -3,7 +3,7 @@
 Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. ``F(2×2, 3×3)``
 multiplies 2.25 times less than a direct convolution, ``F(4×4, 3×3)`` 4 times; their packed
 weights are 1.8 and 4 times as many. A tile is transformed as a whole: where an input is
-infinite or not a number, so is every output of its tile.
+infinite or not a number, the sums of its tile are added up anew, without transforms.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ TILE_CYCLES = 20
 TRANSFORM_CYCLES: Mapping[int, tuple[int, int]] = {2: (90, 40), 4: (250, 110)}
 """Outputs of a tile along each axis → cycles to transform one vector of channels of it, and
 one vector of filters."""
+MOST_WEIGHT = 1e36
+"""Larger weights may overflow when they are transformed."""
 MOST_WHOLE_BYTES = 8 * 2**20
 """A whole image is one block where its transformed inputs take no more than that."""
 
@@ -148,6 +150,11 @@ def fits(shape: ConvShape) -> bool:
         and shape.groups == 1
         and not shape.plain
     )
+
+
+def bears(weights: npt.NDArray[np.float32]) -> bool:
+    """Whether weights can be transformed and recovered: all are finite and none is huge."""
+    return bool((np.abs(weights) <= MOST_WEIGHT).all())
 
 
 def _count(shape: ConvShape, outputs: int) -> int:

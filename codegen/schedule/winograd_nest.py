@@ -2,7 +2,8 @@
 
 Tiles of the image are taken in blocks that stay in the second-level cache: a block is
 transformed, multiplied by each tile of filters, and those products are transformed back and
-finished before the next filters. Only weights stream.
+finished before the next filters. Only weights stream. Where sums are then no finite numbers,
+they are added up anew.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as code
 
-from suture.codegen.schedule.base import Epilogue, ceil_div
+from suture.codegen.schedule.base import Epilogue, ceil_div, within
 from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.winograd_mend import Direct, is_spoilt
 from suture.codegen.schedule.winograd_transforms import Transform
 
 UNROLL = 8
@@ -25,8 +27,6 @@ LINE_BYTES = 64
 APART = LINE_BYTES // 4
 """Numbers between the products of one place of a tile and of the next: one line of a cache,
 without which all places of a tile would fall into the same few sets of it."""
-EVEN = 0.85
-"""Least mean load of the threads, by the largest, for which blocks are shared as they are."""
 NEAREST = 3  # llvm.prefetch's locality: into all levels of the cache
 
 
@@ -91,10 +91,6 @@ class Nest:
         self.filter_tiles = ceil_div(self.made, self.wide)
         self.across = ceil_div(shape.out[1], transform.outputs)
         self.tiles = ceil_div(shape.out[0], transform.outputs) * self.across
-        blocks = ceil_div(self.tiles, block)
-        even = blocks / (ceil_div(blocks, threads) * threads)
-        self._over_blocks = code.parallel if threads > 1 and even >= EVEN else code.serial
-        self._within = code.parallel if threads > 1 and even < EVEN else code.serial
         self.blocks = ceil_div(self.tiles, block)
         apart = code.parallel if threads > 1 else code.serial
         self.over_blocks = apart if self.blocks > 1 else code.serial
@@ -260,6 +256,8 @@ class Nest:
                 for i, each in enumerate(sums(column)):
                     self._store(self.halfway, (row, i * reads + j, 0), each)
         rest = [size % self.transform.outputs for size in self.shape.out]
+        total = code.alloc_buffer((self.lanes,), scope="local")
+        self._store(total, (0,), tirx.Broadcast(_number(0.0), self.lanes))
         with self._tiles_of(run, count) as row:
             top, left = self._corner(first + run * self.rows + row)
             for i in range(self.transform.outputs):
@@ -268,13 +266,30 @@ class Nest:
                         code.Bind(self._load(self.halfway, row, i * reads + j, 0))
                         for j in range(reads)
                     ]
-                    for j, each in enumerate([code.Bind(each) for each in sums(half)]):
+                    made = [code.Bind(each) for each in sums(half)]
+                    self._store(total, (0,), self._load(total, 0) + _added(made))
+                    for j, each in enumerate(made):
                         with _where(left + j < self.shape.out[1], 0 < rest[1] <= j):
                             self._finish(each, vector, top + i, left + j)
+        with code.If(is_spoilt(total, self.lanes)), code.Then():
+            self._add_up(first, count, run, vector)
+
+    def _add_up(self, first: Any, count: Any, run: Any, vector: Any) -> None:
+        """Finish the outputs of a run of tiles for one vector of filters, without transforms.
+
+        What is infinite or not a number has spread over its whole tile.
+        """
+        panel, column = vector // self.wide, vector % self.wide * self.lanes
+        direct = Direct(self.shape, self.transform, self.lanes, self.image, self.weights)
+        with self._tiles_of(run, count) as row:
+            top, left = self._corner(first + run * self.rows + row)
+            with direct.outputs(panel, column, top, left) as (i, j, value):
+                self._finish(value, vector, top + i, left + j)
 
     def _finish(self, value: Any, vector: Any, y: Any, x: Any) -> None:
+        channels = tirx.Ramp(vector * self.lanes, 1, self.lanes)
         finished = self.epilogue.apply(
-            value,
+            within(value, channels, self.shape.filters, self.lanes),
             lambda: self._load(self.bias, vector * self.lanes),
             lambda: self._load(self.residual, vector, y, x, 0),
         )
@@ -292,6 +307,14 @@ class Nest:
 
 def _number(value: float) -> Any:
     return tirx.const(value, "float32")
+
+
+def _added(terms: Sequence[Any]) -> Any:
+    """Return a sum in pairs: a chain of additions would be waited for."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return _added(terms[:half]) + _added(terms[half:])
 
 
 def _where(condition: Any, needed: bool) -> AbstractContextManager[Any]:

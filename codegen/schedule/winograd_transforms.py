@@ -28,17 +28,24 @@ class Transform:
         weights: The matrix G, ``(m + 2, 3)``.
         image: Returns Bᵀd of the m + 2 vectors d.
         sums: Returns Aᵀs of the m + 2 vectors s.
+        taps: Returns g of the rows of Gg that are ``telling``: a left inverse of G.
     """
 
     outputs: int
     weights: npt.NDArray[np.float64]
     image: Callable[[Vectors], Vectors]
     sums: Callable[[Vectors], Vectors]
+    taps: Callable[[Vectors], Vectors]
 
     @property
     def reads(self) -> int:
         """Input pixels of a tile along the axis: m + 2."""
         return self.outputs + TAPS - 1
+
+    @property
+    def telling(self) -> tuple[int, ...]:
+        """Rows of Gg that tell g: for the points 0, 1, -1 and infinity."""
+        return 0, 1, 2, self.reads - 1
 
 
 def _image_2(d: Vectors) -> Vectors:
@@ -47,6 +54,10 @@ def _image_2(d: Vectors) -> Vectors:
 
 def _sums_2(s: Vectors) -> Vectors:
     return s[0] + s[1] + s[2], s[1] - s[2] - s[3]
+
+
+def _taps_2(u: Vectors) -> Vectors:
+    return u[0], u[1] - u[2], u[3]
 
 
 def _image_4(d: Vectors) -> Vectors:
@@ -73,12 +84,17 @@ def _sums_4(s: Vectors) -> Vectors:
     )
 
 
+def _taps_4(u: Vectors) -> Vectors:
+    return 4.0 * u[0], 3.0 * (u[2] - u[1]), u[3]
+
+
 TRANSFORMS: Mapping[int, Transform] = {
     2: Transform(
         2,
         np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
         _image_2,
         _sums_2,
+        _taps_2,
     ),
     4: Transform(
         4,
@@ -94,6 +110,7 @@ TRANSFORMS: Mapping[int, Transform] = {
         ),
         _image_4,
         _sums_4,
+        _taps_4,
     ),
 }
 """m → F(m, 3)."""

@@ -158,6 +158,44 @@ def plan_weights_of(model, size_speed):
     return plan_weights(made, AVX2, size_speed)
 
 
+@pytest.fixture
+def shared(parse):
+    """Two convolutions of the same weights, images of equal size."""
+    made = parse(
+        """g (float[1,64,28,28] x) => (float[N,M,H,W] y)
+        { a = Conv<pads=[1,1,1,1]>(x, w) r = Relu(a) y = Conv<pads=[1,1,1,1]>(r, w) }""",
+        18,
+    )
+    array = np.random.default_rng(0).standard_normal((64, 64, 3, 3)).astype(np.float32)
+    value = made.graph[0].inputs[1]
+    value.const_value = ir.tensor(array / 24, name="w")
+    value.shape, value.type = ir.Shape(array.shape), ir.TensorType(ir.DataType.FLOAT)
+    for node in made.graph:
+        if node.op_type == "Conv":
+            node.replace_input_with(1, value)
+    made.graph.register_initializer(value)
+    made = prepare(made)
+    group(made, Rules.installed().matchers)
+    return made
+
+
+def test_weights_that_are_shared_count_once(shared):
+    one = 4 * 64 * 64 * 9
+    direct, fast = (plan_weights(shared, AVX2, way) for way in ("size", "speed"))
+    assert direct.nbytes == direct.direct_bytes == one
+    assert fast.nbytes == 4 * one
+    assert len(fast.chosen) == 2
+    assert {offer.nbytes for offer in fast.chosen.values()} == {4 * one}
+
+
+def test_weights_that_are_no_numbers_are_not_for_winograd(shared):
+    (value,) = shared.graph.initializers.values()
+    array = value.const_value.numpy().copy()
+    array[3, 4, 1, 1] = np.inf
+    value.const_value = ir.tensor(array, name=value.name)
+    assert plan_weights(shared, AVX2, "speed").chosen == {}
+
+
 def test_a_model_without_convolutions(parse):
     made = prepare(parse("g (float[1,8] x) => (float[1,8] y) { y = Relu(x) }", 18))
     assert plan_weights(made, AVX2, "balanced") == WeightBudget()

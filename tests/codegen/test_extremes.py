@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tvm
-from tvm import te, topi
+from tvm import te, tirx, topi
 
 from suture.codegen.extremes import mend_extremes
 from suture.compiler.verify import assert_equal, run_reference
@@ -26,6 +26,29 @@ def test_sums_and_whole_numbers_stay():
         }
     )
     tvm.ir.assert_structural_equal(mend_extremes(module), module)
+
+
+@pytest.mark.parametrize("kind", [tirx.max, tirx.min])
+def test_what_is_no_number_flows(kind):
+    first, second = (te.placeholder((3,), "float32", name=name) for name in "ab")
+    constant = te.compute((3,), lambda i: kind(first[i], tirx.const(0.5, "float32")))
+    both = te.compute((3,), lambda i: kind(first[i], second[i]))
+    kernels = {
+        "constant": te.create_prim_func([first, constant]),
+        "both": te.create_prim_func([first, second, both]),
+    }
+    numbers = np.array([1, np.nan, np.nan], np.float32), np.array([np.nan, 1, 0], np.float32)
+    for mended in (False, True):
+        module = tvm.IRModule(
+            {name: each.with_attr("global_symbol", name) for name, each in kernels.items()}
+        )
+        library = tvm.compile(mend_extremes(module) if mended else module, target="llvm")
+        made = []
+        for name, given in (("constant", numbers[:1]), ("both", numbers)):
+            tensors = [tvm.runtime.tensor(each) for each in (*given, np.zeros(3, np.float32))]
+            library[name](*tensors)
+            made.append(np.isnan(tensors[-1].numpy()).tolist())
+        assert (made == [[False, True, True], [True, True, True]]) == mended
 
 
 @pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin"])

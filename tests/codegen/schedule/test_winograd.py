@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from suture.codegen.pipeline import PIPELINE
 from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
 from suture.codegen.schedule.conv import ConvShape
-from suture.codegen.schedule.winograd import Winograd, fits
+from suture.codegen.schedule.winograd import Winograd, bears, fits
 from suture.codegen.schedule.winograd_transforms import TRANSFORMS
 from suture.compiler.spec import build_spec, format_spec, parse_spec
 
@@ -163,23 +163,88 @@ def test_threads_change_no_bit(block):
     np.testing.assert_array_equal(*answers)
 
 
-@pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_what_is_no_number_spoils_all_that_see_it(number, processor, run, block):
-    vectors, target = processor
-    shape = SHAPES["no pads"]
-    image = np.ones((shape.channels, shape.height, shape.width), np.float32)
-    image[3, 4, 5] = number
-    weights = np.ones((shape.filters, shape.channels, 3, 3), np.float32)
-    blocks = ceil_div(shape.filters, vectors.lanes)
-    for outputs in TRANSFORMS:
-        schedule = best(shape, processor, outputs)
+@pytest.fixture(scope="session")
+def compute(run, block):
+    """Run a schedule without an epilogue: image, weights → sums."""
+
+    def compute(schedule, shape, processor, image, weights):
+        vectors, target = processor
         arrays = [block(image, vectors), schedule.pack(weights, shape, vectors)]
+        blocks = ceil_div(shape.filters, vectors.lanes)
         kernel = schedule.kernel(shape, Epilogue(), vectors)
         out = run(kernel, arrays, (blocks, *shape.out, vectors.lanes), target)
-        seeing = np.isfinite(out)[:, 2:5, 3:6]
-        assert not seeing.any()
-        # Neighbours in the same tile are spoilt as well; those of other tiles are not.
-        assert np.isfinite(out)[:, :, 8:].all()
+        return out.transpose(0, 3, 1, 2).reshape(-1, *shape.out)[: shape.filters]
+
+    return compute
+
+
+def assert_flows(made, shape, image, weights, outputs):
+    """Infinities and what is no number are where they belong, and all else is as exact."""
+    with np.errstate(invalid="ignore"):
+        wanted, _ = convolved(shape, image, weights)
+    finite = np.isfinite(wanted)
+    np.testing.assert_array_equal(made[~finite], wanted[~finite])
+    _, magnitude = convolved(shape, np.nan_to_num(image, posinf=0, neginf=0), weights)
+    assert np.abs(made[finite] - wanted[finite]).max(initial=0) <= EPSILON[outputs] * magnitude
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    name=st.sampled_from([name for name in SHAPES if name != "several blocks"]),
+    outputs=st.sampled_from([2, 4]),
+    numbers=st.lists(st.sampled_from([np.nan, np.inf, -np.inf]), min_size=1, max_size=6),
+    zeros=st.sampled_from([0.0, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_what_is_not_finite_flows_as_in_a_direct_convolution(
+    processor, compute, name, outputs, numbers, zeros, seed
+):
+    shape, rng = SHAPES[name], np.random.default_rng(seed)
+    image = rng.standard_normal((shape.channels, shape.height, shape.width))
+    image[tuple(rng.integers(0, size, len(numbers)) for size in image.shape)] = numbers
+    weights = rng.standard_normal((shape.filters, shape.channels, 3, 3))
+    # What is infinite is no number under a tap of zero.
+    weights[rng.random(weights.shape) < zeros] = 0
+    image, weights = image.astype(np.float32), weights.astype(np.float32)
+    schedule = best(shape, processor, outputs)
+    made = compute(schedule, shape, processor, image, weights)
+    assert_flows(made, shape, image, weights, outputs)
+
+
+@pytest.mark.parametrize("outputs", TRANSFORMS)
+def test_two_threads_mend_as_one(outputs, two_threads, compute):
+    shape, rng = SHAPES["several blocks"], np.random.default_rng(0)
+    image = rng.standard_normal((shape.channels, shape.height, shape.width), np.float32)
+    image[rng.random(image.shape) < 1e-3] = np.inf
+    weights = rng.standard_normal((shape.filters, shape.channels, 3, 3), np.float32)
+    schedule = best(shape, two_threads, outputs)
+    made = compute(schedule, shape, two_threads, image, weights)
+    assert_flows(made, shape, image, weights, outputs)
+
+
+@pytest.mark.parametrize("outputs", TRANSFORMS)
+def test_transforms_may_overflow(outputs, processor, compute):
+    shape, rng = SHAPES["lopsided pads"], np.random.default_rng(0)
+    image = rng.uniform(0.5, 1, (shape.channels, shape.height, shape.width)) * 3e38
+    weights = rng.uniform(-1, 1, (shape.filters, shape.channels, 3, 3)) / 81
+    image, weights = image.astype(np.float32), weights.astype(np.float32)
+    made = compute(best(shape, processor, outputs), shape, processor, image, weights)
+    assert np.isfinite(made).all()
+    assert_flows(made, shape, image, weights, outputs)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_taps_come_out_of_transformed_weights(transform):
+    rows = transform.weights[list(transform.telling)]
+    np.testing.assert_allclose(transform.taps(rows), np.eye(3), atol=1e-15)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e38])
+def test_some_weights_are_not_for_winograd(number):
+    weights = np.ones((8, 8, 3, 3), np.float32)
+    assert bears(weights)
+    weights[3, 4, 1, 2] = number
+    assert not bears(weights)
 
 
 def test_the_check_can_fail(processor, check, monkeypatch):
