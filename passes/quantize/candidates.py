@@ -117,8 +117,6 @@ def _unfit_conv(node: ir.Node, x: ir.Value) -> str | None:
     shape = shape_of(x)
     if len(shape) != 4:
         return "only convolutions of two axes have kernels in 8 bits"
-    if shape[0] != 1:
-        return f"{shape[0]} images at once have no kernel in 8 bits"
     if node.attributes.get_int("group", 1) != 1:
         return "groups of channels have no kernel in 8 bits"
     if shape[1] < FEWEST_CHANNELS:

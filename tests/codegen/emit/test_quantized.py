@@ -29,6 +29,10 @@ NETWORKS = {
     "products": """g (float[1,12,32] x, float[32,48] w0, float[48] b0, float[48,32] w1)
         => (float[1,12,32] y)
         { a = MatMul(x, w0) b = Add(a, b0) r = Relu(b) c = MatMul(r, w1) y = Add(c, x) }""",
+    "of two images": """g (float[2,3,17,16] x, float[24,3,3,3] w0, float[24] b0,
+        float[24,24,3,3] w1) => (float[2,24,9,8] y)
+        { a = Conv<strides=[2,2], pads=[1,1,1,1]>(x, w0, b0) r = Relu(a)
+          c = Conv<pads=[1,1,1,1]>(r, w1) s = Add(c, r) y = Relu(s) }""",
 }
 
 

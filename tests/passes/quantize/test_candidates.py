@@ -46,11 +46,6 @@ REASONS = {
         {"w": (8, 2, 3, 3)},
         "of four channels that a step multiplies in 8 bits it has 2",
     ),
-    "images": (
-        "g (float[2,4,6,6] x) => (float[2,8,4,4] y) { y = Conv(x, w) }",
-        {"w": (8, 4, 3, 3)},
-        "2 images at once",
-    ),
     "one axis": (
         "g (float[1,4,6] x) => (float[1,8,4] y) { y = Conv(x, w) }",
         {"w": (8, 4, 3)},
