@@ -38,5 +38,5 @@ def test_a_chain_is_one_loop(loops):
 
 
 def test_what_is_summed_keeps_its_loop(loops):
-    text = "g (float[4,9] x) => (float[4,1] y) { a = Exp(x) y = ReduceMean<axes=[1]>(a) }"
+    text = "g (float[4,9] x) => (float[1,9] y) { a = Exp(x) y = ReduceMean<axes=[0]>(a) }"
     assert sum(loops(text)) == 3

@@ -51,10 +51,10 @@ CONSTANTS = {
     "h": (9, 4, 1, 1),
     "t": ("C", 6, 2, 2),
     "m": ("C",),
-    "e": ("N", 12, 1, 1),
-    "f": ("N", 1, 1, 1),
+    "u": ("N", 12, 1, 1),
+    "v": ("N", 1, 1, 1),
 }
-APART = {"a number for each image": "a = Conv(x, p) s = Mul(a, f) y = Add(e, s)"}
+APART = {"a number for each image": "a = Conv(x, p) s = Mul(a, v) y = Add(u, s)"}
 """Images that are not treated alike."""
 NUMBERS = """float[0] none = {}, float[4] twice = {1, 1, 2, 2}, int64[1] one = {1},
     int64[1] two = {2}, int64[1] three = {3}"""
