@@ -82,6 +82,14 @@ def _matmul(node: ir.Node) -> int:
     return 2 * (inner if isinstance(inner, int) else 1) * elements(node.outputs[0])
 
 
+def _attention(node: ir.Node) -> int:
+    """Each query times each key of its head, and each product times a row of values."""
+    key = node.inputs[1]
+    rows = key.shape[-2] if key is not None and key.shape is not None else 1
+    work = elements(node.inputs[0]) + elements(node.outputs[0])
+    return 2 * work * (rows if isinstance(rows, int) else 1)
+
+
 def _recurrent(node: ir.Node) -> int:
     sequence = node.inputs[0]
     steps = sequence.shape[0] if sequence is not None and sequence.shape is not None else 1
@@ -90,6 +98,7 @@ def _recurrent(node: ir.Node) -> int:
 
 
 FLOPS: Mapping[str, Callable[[ir.Node], int]] = {
+    "Attention": _attention,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Gemm": _matmul,

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.prune.channels.rules import Axes, Ids, Use, ties
+from suture.passes.prune.channels.rules import ties
+from suture.passes.prune.channels.use import Axes, Ids, Use
 
 
 @dataclass(frozen=True, kw_only=True)

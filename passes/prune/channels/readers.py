@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from suture.passes.base import constant_of
 from suture.passes.prune.channels.groups import ChannelGroups
-from suture.passes.prune.channels.rules import Ids, is_depthwise
+from suture.passes.prune.channels.rules import is_depthwise
+from suture.passes.prune.channels.use import Ids
 
 Matrix = npt.NDArray[np.float64]
 

@@ -1,23 +1,19 @@
 """What each operator ties: which indices of its inputs and outputs stand or fall together.
 
-An axis is an array of ids, one for each index. A rule yields pairs of such arrays of one
-length; ids at equal places are tied. What a rule of an operator leaves out may not be cut.
+A rule yields pairs of arrays of ids of one length; ids at equal places are tied. What a rule
+of an operator leaves out may not be cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.passes.base import constant_of
-
-Ids = npt.NDArray[np.int64]
-Axes = tuple[Ids, ...]
-Tie = tuple[Ids, Ids]
+from suture.passes.prune.channels.attention import tie_heads
+from suture.passes.prune.channels.use import Axes, Ids, Tie, Use
 
 ELEMENTWISE = frozenset(
     [
@@ -99,23 +95,6 @@ REDUCES = frozenset(
 POOLS = frozenset(
     ["AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool"]
 )
-
-
-@dataclass(frozen=True)
-class Use:
-    """A node with the axes of what it reads and makes; None stands for what is not there."""
-
-    node: ir.Node
-    inputs: Sequence[Axes | None]
-    outputs: Sequence[Axes]
-
-    def read(self, position: int) -> Axes:
-        """Return the axes of an input, none of them where it is left out."""
-        return (self.inputs[position] or ()) if position < len(self.inputs) else ()
-
-    def axis(self, rank: int, default: int) -> int:
-        """Return the attribute ``axis``, counted from the front."""
-        return self.node.attributes.get_int("axis", default) % max(rank, 1)
 
 
 def ties(use: Use) -> Iterator[Tie]:
@@ -298,6 +277,7 @@ RULES: Mapping[str, Callable[[Use], Iterator[Tie]]] = {
     **dict.fromkeys(RESHAPES, _reshape),
     **dict.fromkeys(REDUCES, _reduce),
     **dict.fromkeys(POOLS, _pool),
+    "Attention": tie_heads,
     "BatchNormalization": _batch_norm,
     "Concat": _concat,
     "Conv": _conv,

@@ -20,7 +20,7 @@ from suture.compiler.inspect import node_flops
 from suture.passes.prune.channels.calibration import Moments
 from suture.passes.prune.channels.groups import ChannelGroups
 from suture.passes.prune.channels.readers import Matrix, Reader
-from suture.passes.prune.channels.rules import Ids
+from suture.passes.prune.channels.use import Ids
 
 RIDGE = 1e-4
 """Added to second moments, as a fraction of their mean, so that they can be inverted."""

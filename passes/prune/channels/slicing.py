@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.passes.base import Names, add_constant, constant_of
+from suture.passes.prune.channels.attention import COUNTS, heads_of
 from suture.passes.prune.channels.groups import ChannelGroups
 from suture.passes.prune.channels.rules import is_depthwise
 
@@ -77,6 +78,13 @@ def _recount(node: ir.Node, graph: ir.Graph, groups: ChannelGroups, gone: Mask) 
         else:
             node.attributes.pop("num_outputs", None)
             _replace_sizes(node, sizes, graph)
+    elif node.op_type == "Attention":
+        for position, name in COUNTS.items():
+            if name in node.attributes:
+                count = node.attributes.get_int(name, 0)
+                heads = heads_of(groups.of(node.inputs[position]), count)
+                left = int((~gone[heads[:, 0]]).sum())
+                node.attributes[name] = ir.AttrInt64(name, left)
 
 
 def _replace_sizes(node: ir.Node, sizes: list[int], graph: ir.Graph) -> None:

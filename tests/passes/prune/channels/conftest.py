@@ -63,12 +63,25 @@ class Network:
             "MatMul", self.node("Reshape", mixed, whole), self.weight(width, width)
         )
 
-    def model(self, *outputs):
+    def operator(self, value, width, heads, mask="", shared=None):
+        """The same by the operator; ``shared`` heads of K and V, those of V wider by one."""
+        shared, size = shared or heads, width // heads
+        deep = size + 1
+        parts = [heads * size, shared * size, shared * deep]
+        wide = self.node("MatMul", value, self.weight(width, sum(parts)))
+        wide = self.node("Add", wide, self.weight(sum(parts)))
+        sizes = self.constant(np.array(parts, np.int64))
+        read = [*self.node("Split", wide, sizes, outputs=3, axis=-1), *filter(None, [mask])]
+        counts = {"q_num_heads": heads, "kv_num_heads": shared}
+        rows = self.node("Attention", *read, **counts)
+        return self.node("MatMul", rows, self.weight(heads * deep, width))
+
+    def model(self, *outputs, opset=18):
         entry = helper.make_tensor_value_info("x", 1, [1, self.start, self.size, self.size])
         info = [helper.make_tensor_value_info(name, 1, None) for name in outputs]
         graph = helper.make_graph(self.nodes, "net", [entry], info, self.weights)
-        opset = [helper.make_opsetid("", 18)]
-        proto = helper.make_model(graph, opset_imports=opset, ir_version=10)
+        opsets = [helper.make_opsetid("", opset)]
+        proto = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True))
 
 
