@@ -3,8 +3,10 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from suture.codegen.backend.base import Program, Slot
 from suture.codegen.backend.ort import OrtBackend
-from suture.codegen.backend.tvm import grouping, operators
+from suture.codegen.backend.tvm import grouping, operators, stock
+from suture.codegen.lower import lower
 from suture.errors import BackendError, RequestError
 
 MODELS = {
@@ -263,3 +265,13 @@ def test_a_note_tells_which_operators_share_a_kernel(
     told = ("fusion groups: 2 × Conv, 1 × Conv Relu",)
     assert grouping(("Conv", "Conv Relu", "Conv")) == told
     assert grouping(()) == ()
+
+
+def test_sizes_for_which_there_are_fewer_schedules_are_warned_of(parse, target):
+    text = "g (float[4,9] x) => (float[a,b] y) {{ y = ReduceMean<axes=[{}]>(x) }}"
+    rows, columns = (lower(parse(text.format(axis)), target) for axis in (1, 0))
+    programs = [Program((Slot("x", (size, 9), "float32"),), ()) for size in (4, 8)]
+    assert stock([rows, rows], programs) == ()
+    (warning,) = stock([rows, columns], programs)
+    assert "x [8, 9] 0 kernels have a schedule of their own" in warning
+    assert "for the first sizes 1;" in warning
