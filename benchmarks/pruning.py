@@ -12,24 +12,17 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from digits_plans import linked_plan
 
 from suture.compiler.inspect import node_flops
-from suture.compiler.link import link
-from suture.compiler.plan.evaluate import read_evaluation
-from suture.compiler.plan.search import search
-from suture.compiler.task import read_task
-from suture.driver.planning import open_library
 from suture.passes.base import PassContext
+from suture.passes.budget import SEED
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.prune.channels import PruneChannels
-from suture.passes.prune.channels.budget import SEED
 
-TASK = Path(__file__).parent.parent / "examples" / "digits" / "task.toml"
 SHOWN = (
     "digit-monolith",
     "digit-contrast > digit-denoise > digit-deskew > digit-cnn-large",
@@ -43,19 +36,10 @@ def main() -> None:
     parser.add_argument("plans", nargs="*", default=SHOWN)
     options = parser.parse_args()
     logging.disable(logging.ERROR)
-    task = read_task(TASK)
-    assert task.evaluation is not None
-    data = read_evaluation(task.evaluation, task.input.kind)
-    components = {component.ref: component for component in open_library(task.library)}
-    entry = task.input.bound(data.inputs.shape[1:])
-    plans = search(replace(task, input=entry), tuple(components.values())).plans
-    evaluation = data.for_model(entry.shape)
-    assert evaluation is not None
-    halves = evaluation.halves(np.random.default_rng(SEED))
     print("| plan | MFLOPs | after | fewer | drop, chosen | drop, held out | seconds |")
     print("|---|---|---|---|---|---|---|")
     for name in options.plans:
-        model = link(next(plan for plan in plans if plan.name == name), components, entry)
+        model, evaluation = linked_plan(name)
         PassManager(parse_pipeline("exact")).run(model)
         whole, before = model.clone(), sum(map(node_flops, model.graph))
         began = time.process_time()
@@ -63,6 +47,7 @@ def main() -> None:
         (record,) = PassManager([PruneChannels(budget=options.budget)]).run(model, context)
         spent = time.process_time() - began
         after = sum(map(node_flops, model.graph))
+        halves = evaluation.halves(np.random.default_rng(SEED))
         drops = [half.hits(whole).mean() - half.hits(model).mean() for half in halves]
         print(
             f"| {name} | {before / 1e6:.2f} | {after / 1e6:.2f} | {1 - after / before:.1%} "

@@ -1,10 +1,10 @@
 """What 8 bits do to the example's programs: size of the package, time, and accuracy.
 
-    .venv/bin/python benchmarks/quantising.py [--pruned] [--seconds S] [PLAN ...]
+    .venv/bin/python benchmarks/quantising.py [--seconds S] [PLAN ...]
 
 Each plan is linked for the example's requests and goes through the exact passes, and through
-the exact passes and ``quantize``; with ``--pruned`` also after ``prune-channels``. Programs of
-one plan run in turn in one process, on one thread. Prints a Markdown table.
+the exact passes and ``quantize``. Programs of one plan run in turn in one process, on one
+thread. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -13,44 +13,34 @@ import argparse
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from digits_plans import linked_plan
 
 from suture.codegen.backend.base import Run
 from suture.codegen.document import Identity
 from suture.codegen.measure import Timings, measure_for, pinned
 from suture.compiler.cost.records import machine, versions
 from suture.compiler.evaluation import Evaluation
-from suture.compiler.link import link
-from suture.compiler.plan.evaluate import read_evaluation
-from suture.compiler.plan.search import search
 from suture.compiler.target import Target, find_target
-from suture.compiler.task import Task, read_task
 from suture.compiler.verify import run_reference
 from suture.driver.building import write
 from suture.driver.options import Case, Options
-from suture.driver.planning import open_library
 from suture.driver.trial import Trial
 from suture.passes.base import PassContext
+from suture.passes.budget import SEED
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
-from suture.passes.quantize.budget import SEED
 
-TASK = Path(__file__).parent.parent / "examples" / "digits" / "task.toml"
 SHOWN = (
     "digit-cnn-small",
     "digit-monolith",
     "digit-contrast > digit-denoise > digit-deskew > digit-cnn-large",
 )
 PIPELINES = {"exact": "exact", "8 bits": "exact,quantize{{budget={budget}}}"}
-PRUNED = {
-    "pruned": "exact,prune-channels{{budget={budget}}},exact",
-    "pruned, 8 bits": "exact,prune-channels{{budget={budget}}},exact,"
-    "quantize{{budget={budget}}}",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +64,6 @@ def main() -> None:
     """Quantise, compile, run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget", type=float, default=0.005)
-    parser.add_argument("--pruned", action="store_true")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("plans", nargs="*", default=SHOWN)
     options = parser.parse_args()
@@ -85,9 +74,8 @@ def main() -> None:
     columns += ("accuracy falls, chosen", "held out")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     told = []
-    pipelines = PIPELINES | (PRUNED if options.pruned else {})
     for name in options.plans:
-        linked, evaluation = linked_plan(read_task(TASK), name)
+        linked, evaluation = linked_plan(name)
         with tempfile.TemporaryDirectory(prefix="suture-bench-") as folder:
             made = {
                 what: make(
@@ -97,7 +85,7 @@ def main() -> None:
                     target,
                     Path(folder) / str(number),
                 )
-                for number, (what, text) in enumerate(pipelines.items())
+                for number, (what, text) in enumerate(PIPELINES.items())
             }
             runs = {
                 f"{what} {backend}": run
@@ -109,19 +97,6 @@ def main() -> None:
         print("\n".join(rows(name, made, timings, evaluation)), flush=True)
         told += [f"- {name}, {what}: {each.told}" for what, each in made.items() if each.told]
     print("\n" + "\n".join(told))
-
-
-def linked_plan(task: Task, name: str) -> tuple[ir.Model, Evaluation]:
-    """Return a plan's model, and what its accuracy is measured with."""
-    assert task.evaluation is not None
-    data = read_evaluation(task.evaluation, task.input.kind)
-    components = {component.ref: component for component in open_library(task.library)}
-    entry = task.input.bound(data.inputs.shape[1:])
-    plans = search(replace(task, input=entry), tuple(components.values())).plans
-    model = link(next(plan for plan in plans if plan.name == name), components, entry)
-    evaluation = data.for_model(entry.shape)
-    assert evaluation is not None
-    return model, evaluation
 
 
 def make(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,11 +7,32 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
+from suture.compiler.link import link
 from suture.compiler.model import model_bytes
+from suture.compiler.plan.evaluate import read_evaluation
+from suture.compiler.plan.search import search
+from suture.compiler.task import read_task
 from suture.compiler.verify import assert_equivalent, seeded_inputs
+from suture.driver.planning import open_library
 from suture.passes.manager import PassManager
+from suture.passes.pipeline import parse_pipeline
 
 RTOL = 1e-5
+
+
+@pytest.fixture(scope="session")
+def classifier(digits):
+    """The small classifier after the exact passes, and the clean and pale digits."""
+    task = read_task(digits / "task.toml")
+    data = read_evaluation(task.evaluation, task.input.kind)
+    components = {each.ref: each for each in open_library(task.library)}
+    entry = task.input.bound(data.inputs.shape[1:])
+    plans = search(replace(task, input=entry), tuple(components.values())).plans
+    plan = next(plan for plan in plans if plan.name == "digit-cnn-small")
+    model = link(plan, components, entry)
+    PassManager(parse_pipeline("exact")).run(model)
+    easy = np.flatnonzero(np.isin(data.conditions, ["clean", "pale"]))
+    return model, data.for_model(entry.shape).of(easy)
 
 
 @pytest.fixture(scope="session")

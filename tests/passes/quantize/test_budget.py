@@ -9,40 +9,20 @@ from suture.codegen.emit.rule import Rules
 from suture.codegen.groups import group
 from suture.codegen.prepare import prepare
 from suture.compiler.evaluation import Evaluation
-from suture.compiler.link import link
 from suture.compiler.model import model_bytes
-from suture.compiler.plan.evaluate import read_evaluation
-from suture.compiler.plan.search import search
 from suture.compiler.target import find_target
-from suture.compiler.task import read_task
-from suture.driver.planning import open_library
 from suture.errors import PassError
 from suture.passes.base import PassContext
+from suture.passes.budget import NOTHING, SEED, TOO_FEW
 from suture.passes.manager import PassManager
 from suture.passes.observers import VerifyingObserver
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.quantize import Quantize
-from suture.passes.quantize.budget import NOTHING, SEED, TOO_FEW
 
 BUDGET = 0.005
 TEXT = """g (float[1,4,6,6] x) => (float[1,5] y) { c = Conv(x, w, b) r = Relu(c)
     f = Flatten(r) y = Gemm<transB=1>(f, g, h) }"""
 WEIGHTS = {"w": (8, 4, 3, 3), "b": (8,), "g": (5, 128), "h": (5,)}
-
-
-@pytest.fixture(scope="module")
-def classifier(digits):
-    """The small classifier after the exact passes, and the clean and pale digits."""
-    task = read_task(digits / "task.toml")
-    data = read_evaluation(task.evaluation, task.input.kind)
-    components = {each.ref: each for each in open_library(task.library)}
-    entry = task.input.bound(data.inputs.shape[1:])
-    plans = search(replace(task, input=entry), tuple(components.values())).plans
-    plan = next(plan for plan in plans if plan.name == "digit-cnn-small")
-    model = link(plan, components, entry)
-    PassManager(parse_pipeline("exact")).run(model)
-    easy = np.flatnonzero(np.isin(data.conditions, ["clean", "pale"]))
-    return model, data.for_model(entry.shape).of(easy)
 
 
 def run(model, evaluation, target="lambda-x86_64", **options):

@@ -1,45 +1,23 @@
 """The pass as a whole, on the example's small classifier and on made-up networks."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from suture.compiler.evaluation import Evaluation
-from suture.compiler.link import link
-from suture.compiler.plan.evaluate import read_evaluation
-from suture.compiler.plan.search import search
-from suture.compiler.task import read_task
 from suture.compiler.verify import run_reference
-from suture.driver.planning import open_library
 from suture.errors import PassError
 from suture.passes.base import PassContext
+from suture.passes.budget import NOTHING, SEED, TOO_FEW
 from suture.passes.intermediate import observe
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.prune.channels import PruneChannels
-from suture.passes.prune.channels.budget import NOTHING, SEED
 from suture.passes.prune.channels.compensation import compensate
 from suture.passes.prune.channels.pruning import Pruning, flops_of
 from suture.passes.prune.channels.refit import refit
 from suture.passes.prune.channels.slicing import cut
 
 BUDGET = 0.005
-
-
-@pytest.fixture(scope="module")
-def classifier(digits):
-    """The small classifier after the exact passes, and the clean and pale digits."""
-    task = read_task(digits / "task.toml")
-    data = read_evaluation(task.evaluation, task.input.kind)
-    components = {each.ref: each for each in open_library(task.library)}
-    entry = task.input.bound(data.inputs.shape[1:])
-    plans = search(replace(task, input=entry), tuple(components.values())).plans
-    plan = next(plan for plan in plans if plan.name == "digit-cnn-small")
-    model = link(plan, components, entry)
-    PassManager(parse_pipeline("exact")).run(model)
-    easy = np.flatnonzero(np.isin(data.conditions, ["clean", "pale"]))
-    return model, data.for_model(entry.shape).of(easy)
 
 
 def run(model, evaluation, budget=BUDGET):
@@ -121,10 +99,11 @@ def logits(model, requests):
 
 
 def test_without_labels_it_says_what_is_missing(classifier):
-    model, _ = classifier
-    with pytest.raises(PassError, match="no evaluation set") as caught:
-        run(model.clone(), None)
-    assert "compile a task with an evaluation set" in caught.value.hint
+    model, evaluation = classifier
+    for given, reason in ((None, NOTHING), (evaluation.of(np.array([0])), TOO_FEW)):
+        with pytest.raises(PassError, match=reason) as caught:
+            run(model.clone(), given)
+        assert "compile a task with an evaluation set" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["fast", "small"])
