@@ -68,13 +68,13 @@ class Call:
         kernel: Its name.
         args: Positions of the tensors.
         skip: How many calls after it are left out where its kernel says so.
-        scratch: Bytes from the beginning of the arena behind which nothing lies meanwhile.
+        workspace: What it may use besides: where that begins in the arena, and its bytes.
     """
 
     kernel: str
     args: tuple[int, ...]
     skip: int = 0
-    scratch: int = 0
+    workspace: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class AotPlan:
         calls: Kernels in the order they run.
         inputs: The caller's input buffers, in the order of the model's inputs.
         outputs: The caller's output buffers, in the order of the model's outputs.
-        arena_bytes: Memory for activations.
+        arena_bytes: Memory for activations and workspaces.
         weights: The constants at their offsets.
         threads: The most that kernels make use of.
     """

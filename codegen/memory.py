@@ -73,18 +73,11 @@ class Arena:
     @property
     def nbytes(self) -> int:
         """Size of the whole."""
-        return max(self._ends(), default=0)
-
-    def free_from(self, call: int) -> int:
-        """Return the byte from which on nothing lies during a call."""
-        pairs = zip(self.lives, self._ends(), strict=True)
-        return max((end for life, end in pairs if life.first <= call <= life.last), default=0)
-
-    def _ends(self) -> list[int]:
-        return [
+        ends = (
             at + aligned(life.nbytes)
             for life, at in zip(self.lives, self.offsets, strict=True)
-        ]
+        )
+        return max(ends, default=0)
 
 
 def place(lives: Sequence[Life]) -> Arena:

@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from suture.codegen.aot import COPY, DTYPES, AotPlan, Call, Space, Tensor
+from suture.codegen.aot import COPY, DTYPES, OWN, AotPlan, Call, Tensor
 from suture.codegen.emit.choose import CHOICE
+from suture.codegen.homes import Seen, find_homes
 from suture.codegen.lazy import Result, Step, branch
 from suture.codegen.lower import Lowered, LoweringError
-from suture.codegen.memory import Arena, Buffers, Life, aligned, place
+from suture.codegen.memory import Buffers, aligned
 from suture.codegen.schedule.join import JOIN
+from suture.codegen.workspace import workspace_bytes
 from suture.errors import Location
 
 Value = int | tuple["Value", ...]
 VIEWS = ("relax.reshape", "relax.memory.view", "relax.call_pure_packed", "relax.call_packed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """A tensor whose buffer may not have a place yet.
-
-    Attributes:
-        space: As of ``Tensor``; ``owned`` for a buffer of activations.
-        buffer: Number of the input, or of the buffer of activations.
-        offset: Bytes from the beginning of that.
-        shape: Sizes of the axes.
-        dtype: NumPy's name of the element type.
-    """
-
-    space: Literal["input", "weights", "owned"]
-    buffer: int = 0
-    offset: int = 0
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * DTYPES[self.dtype][1] // 8
 
 
 def plan_program(lowered: Lowered) -> AotPlan:
@@ -68,11 +45,12 @@ class _Walk:
     """What is known at one statement of ``main``."""
 
     def __init__(self, lowered: Lowered) -> None:
-        self.module = lowered.module
-        self.tensors: list[_Seen] = []
+        self.module, self.threads = lowered.module, lowered.threads
+        self.tensors: list[Seen] = []
         self.steps: list[Step] = []
         self.makers: dict[int, tuple[int, ...]] = {}
         self.choices: dict[int, int] = {}
+        self.workspaces = dict.fromkeys(OWN, 0)
         self.weights = bytearray()
         self.buffers = Buffers()
         self.values: dict[Any, Value] = {}
@@ -85,10 +63,10 @@ class _Walk:
                 Tensor(space="input", buffer=position, shape=shape, dtype=dtype)
             )
             self.values[parameters[name]] = self.add(
-                _Seen(space="input", buffer=position, shape=shape, dtype=dtype)
+                Seen(space="input", buffer=position, shape=shape, dtype=dtype)
             )
 
-    def add(self, tensor: _Seen) -> int:
+    def add(self, tensor: Seen) -> int:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
@@ -114,7 +92,7 @@ class _Walk:
         name = getattr(call.op, "name", None) or str(call.op)
         if name == "relax.builtin.alloc_tensor":
             shape, dtype = tensor_type(var)
-            made = _Seen(space="owned", shape=shape, dtype=dtype)
+            made = Seen(space="owned", shape=shape, dtype=dtype)
             self.values[var] = self.add(replace(made, buffer=self.buffers.add(made.nbytes)))
         elif name in VIEWS:
             self.values[var] = self.view(var, call)
@@ -223,14 +201,14 @@ class _Walk:
             place = len(self.weights)
             self.weights.extend(data)
             self.constants[key] = self.add(
-                _Seen(space="weights", offset=place, shape=array.shape, dtype=dtype)
+                Seen(space="weights", offset=place, shape=array.shape, dtype=dtype)
             )
         return self.constants[key]
 
     def finish(self, results: tuple[Value, ...]) -> AotPlan:
         """Give every buffer of activations a caller's buffer, or a place in the arena."""
         positions = [self.result(value) for value in results]
-        homes: dict[int, tuple[Space, int, int]] = {}
+        homes: dict[int, int] = {}
         outputs, wanted = [], set()
         for number, position in enumerate(positions):
             seen = self.tensors[position]
@@ -238,66 +216,40 @@ class _Walk:
             whole = seen.space == "owned" and seen.nbytes == self.buffers.nbytes(root)
             target = replace(seen, space="owned", offset=0)
             if whole and root not in homes:
-                homes[root] = ("output", number, 0)
+                homes[root] = number
             else:
                 # An input, a constant, a part, or what has gone to another output already.
                 buffer = self.buffers.add(seen.nbytes)
-                homes[buffer] = ("output", number, 0)
+                homes[buffer] = number
                 self.call(COPY, (position, self.add(replace(target, buffer=buffer))))
                 wanted.add(len(self.steps) - 1)
             wanted.update(self.needs(position))
             outputs.append(
                 Tensor(space="output", buffer=number, shape=seen.shape, dtype=seen.dtype)
             )
-        calls = self.in_order(wanted)
-        arena = self.home(homes, calls)
+        placed = find_homes(
+            self.in_order(wanted), self.tensors, self.buffers, homes, self.workspace
+        )
         return AotPlan(
-            tensors=tuple(self.placed(tensor, homes) for tensor in self.tensors),
-            calls=tuple(
-                replace(call, scratch=arena.free_from(number))
-                for number, call in enumerate(calls)
-            ),
+            tensors=placed.tensors,
+            calls=placed.calls,
             inputs=tuple(self.inputs),
             outputs=tuple(outputs),
-            arena_bytes=arena.nbytes,
+            arena_bytes=placed.arena_bytes,
             weights=bytes(self.weights),
         )
+
+    def workspace(self, kernel: str) -> int:
+        """Return the bytes that a kernel asks for while it runs."""
+        if kernel not in self.workspaces:
+            self.workspaces[kernel] = workspace_bytes(self.module[kernel], self.threads)
+        return self.workspaces[kernel]
 
     def in_order(self, wanted: set[int]) -> tuple[Call, ...]:
         """Return the calls as they came, or in branches where there are any."""
         if self.choices:
             return branch(self.steps, wanted)
         return tuple(step.call for step in self.steps if step.call is not None)
-
-    def home(self, homes: dict[int, tuple[Space, int, int]], calls: Sequence[Call]) -> Arena:
-        """Add the places of all other buffers, in the arena; return that."""
-        spans: dict[int, tuple[int, int]] = {}
-        for number, call in enumerate(calls):
-            for position in call.args:
-                tensor = self.tensors[position]
-                if tensor.space != "owned":
-                    continue
-                root, _ = self.buffers.root(tensor.buffer)
-                spans[root] = (spans.get(root, (number, number))[0], number)
-        roots = [root for root in spans if root not in homes]
-        lives = [Life(self.buffers.nbytes(root), *spans[root]) for root in roots]
-        arena = place(lives)
-        for root, offset in zip(roots, arena.offsets, strict=True):
-            homes[root] = ("arena", 0, offset)
-        return arena
-
-    def placed(self, seen: _Seen, homes: dict[int, tuple[Space, int, int]]) -> Tensor:
-        """Return a tensor at its final place; one that no call names lies anywhere."""
-        space: Space
-        if seen.space == "owned":
-            root, inside = self.buffers.root(seen.buffer)
-            space, buffer, offset = homes.get(root, ("arena", 0, 0))
-            offset += inside + seen.offset
-        else:
-            space, buffer, offset = seen.space, seen.buffer, seen.offset
-        return Tensor(
-            space=space, buffer=buffer, offset=offset, shape=seen.shape, dtype=seen.dtype
-        )
 
     def result(self, value: Value) -> int:
         if isinstance(value, tuple):

@@ -31,9 +31,9 @@ def test_source_names_kernels_and_places():
         "{0, {kDLCPU, 0}, 2, {2, 16, 1}, shape_1, 0, 0},",
         "{INPUT, 1, 0},",
         "{WEIGHTS, 0, 64},",
-        "{KERNEL_mix, args_0, 2, 0, 0},",
-        "{KERNEL_skip_if, args_1, 1, 1, 0},",
-        "{KERNEL_copy, args_2, 2, 0, 0},",
+        "{KERNEL_mix, args_0, 2, 0, 0, 0},",
+        "{KERNEL_skip_if, args_1, 1, 1, 0, 0},",
+        "{KERNEL_copy, args_2, 2, 0, 0, 0},",
         "static const uint64_t output_bytes[] = {12};",
         ".arena_bytes = 128,",
     ):

@@ -23,14 +23,7 @@ def test_what_lives_at_one_time_does_not_overlap(lives):
     assert all(at % 64 == 0 for at in arena.offsets)
     for life, at in zip(lives, arena.offsets, strict=True):
         assert at + life.nbytes <= arena.nbytes
-        for call in range(life.first, life.last + 1):
-            assert at + life.nbytes <= arena.free_from(call) <= arena.nbytes
     assert arena.nbytes <= sum(aligned(life.nbytes) for life in lives)
-
-
-def test_behind_what_lives_the_arena_is_free():
-    arena = place([Life(640, 0, 1), Life(320, 1, 2), Life(100, 4, 4)])
-    assert [arena.free_from(call) for call in range(6)] == [640, 960, 960, 0, 128, 0]
 
 
 def test_a_chain_needs_two_buffers():

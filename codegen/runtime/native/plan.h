@@ -22,13 +22,13 @@ struct KernelSet {
 };
 
 /* One run of a kernel, named by its position in every set; it may leave out calls after it.
- * While it runs, nothing lies in the arena from `scratch` on. */
+ * While it runs it may use bytes of the arena from `workspace` on. */
 struct Call {
   uint32_t kernel;
   const TVMFFIAny *args;
   int32_t num_args;
   uint32_t skip;
-  uint64_t scratch;
+  uint64_t workspace, workspace_bytes;
 };
 
 /* A kernel: copies its first tensor's bytes to its second. */

@@ -152,7 +152,7 @@ int skip_if(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *resu
 static int run_call(uint32_t *i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
   const struct Call *call = &plan->calls[(*i)++];
-  scratch_set(arena + call->scratch, plan->arena_bytes - call->scratch);
+  scratch_set(arena + call->workspace, call->workspace_bytes);
   if (set->kernels[call->kernel](NULL, call->args, call->num_args, &result)) return 1;
   if (call->skip && result.v_int64) *i += call->skip;
   return 0;

@@ -26,7 +26,7 @@ static Kernel *const kernels[] = {kernel};
 const struct KernelSet plan_sets[] = {{"any", CPU_X86_64, kernels},
                                       {"any", CPU_GENERIC, kernels}};
 const uint32_t plan_num_sets = 2;
-static const struct Call calls[] = {{0, NULL, 0, 0, 0}};
+static const struct Call calls[] = {{0, NULL, 0, 0, 0, 0}};
 static const struct Plan plan = {.calls = calls, .num_calls = 1, .threads = 4};
 const struct Plan *const plans[] = {&plan};
 const uint32_t num_plans = 1;
