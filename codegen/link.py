@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 LIBRARY = "libmodel.so"
 PROGRAM = "bootstrap"
-KERNELS = ("rt.c", "cpu.c", "pool.c", "scratch.c")
+KERNELS = ("rt.c", "cpu.c", "pool.c", "scratch.c", "ahead.c")
 """What runs a plan."""
 ENGINES: Mapping[str, tuple[str, ...]] = {"tvm": ("aot.c", *KERNELS), "ort": ("ort.c",)}
 """Backend → what runs its models in ``bootstrap``."""
@@ -32,7 +32,10 @@ APART = ("runner.c", "image.c")
 """Sources that are compiled on their own."""
 NO_DECODER = "image_none.c"
 """What stands in for ``image.c`` where requests are no images."""
-FLAGS = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all")
+FLAGS = (
+    *("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all"),
+    *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+)
 COMPILE = (*FLAGS, "-ffunction-sections", "-fdata-sections", "-g0", "-r")
 LINK = (*FLAGS, "-s", "-Wl,--gc-sections")
 

@@ -55,5 +55,6 @@ extern const struct Plan *const plans[];
 extern const uint32_t num_plans;
 extern const struct KernelSet plan_sets[];
 extern const uint32_t plan_num_sets;
+extern const char weights_start[];
 
 #endif

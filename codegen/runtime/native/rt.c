@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "ahead.h"
 #include "model.h"
 #include "plan.h"
 #include "pool.h"
@@ -22,8 +23,6 @@ extern int (*__TVMBackendParallelLaunch)(ParallelTask *, void *, int)
     __attribute__((weak, visibility("hidden")));
 extern int (*__TVMBackendParallelBarrier)(int, TVMParallelGroupEnv *)
     __attribute__((weak, visibility("hidden")));
-
-extern const char weights_start[];
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t n);
 
@@ -174,6 +173,13 @@ static int run_calls(uint64_t *nanoseconds) {
   return 0;
 }
 
+/* Once for every program. */
+static void read_ahead(void) {
+  static const struct Plan *last;
+  if (last != plan) ahead_start(plan);
+  last = plan;
+}
+
 int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
   if (!arena) {
     snprintf(error_text, sizeof error_text, "model_init was not called");
@@ -183,6 +189,7 @@ int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
   atomic_flag_clear(&told);
   for (uint32_t i = 0; i < plan->num_tensors; ++i)
     plan->tensors[i].data = address(&plan->places[i], inputs, outputs);
+  read_ahead();
   pool_begin();
   int status = run_calls(nanoseconds);
   pool_end();

@@ -58,3 +58,7 @@ def test_tasks_do_not_share_workspaces(run):
 def test_an_error_of_a_task_is_told(run):
     sources = [RUNTIME / name for name in KERNELS]
     assert run(*sources, HERE / "failing_plan.c") == (0, "", "")
+
+
+def test_weights_are_mapped_ahead_but_for_those_of_branches(run):
+    assert run(RUNTIME / "ahead.c", HERE / "ahead_test.c") == (0, "", "")
