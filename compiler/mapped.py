@@ -22,7 +22,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
+GRAPH, INITIALIZER, NAME, RAW_DATA = 7, 5, 8, 9
 """Numbers of fields in onnx.proto: of ModelProto, GraphProto and TensorProto."""
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 SMALLEST = 1 << 16
@@ -61,8 +61,15 @@ class WithoutWeights:
 
 
 @dataclass(frozen=True)
-class _Field:
-    """A field of a message: from its tag to its end, and where its payload begins."""
+class Field:
+    """A field of a message: from its tag to its end, and where its payload begins.
+
+    Attributes:
+        number: As in the message's definition.
+        begin: Where its tag is.
+        payload: What comes behind the tag, and the length if there is one.
+        end: Behind its last byte.
+    """
 
     number: int
     begin: int
@@ -82,11 +89,11 @@ def read_without_weights(path: Path) -> WithoutWeights:
     if path.stat().st_size == 0:
         return WithoutWeights(proto, weights, file)
     with mmap.mmap(file.descriptor, 0, access=mmap.ACCESS_READ) as data:
-        for field in _fields(data, 0, len(data)):
+        for field in fields(data, 0, len(data)):
             if field.number != GRAPH:
                 proto.MergeFromString(data[field.begin : field.end])
                 continue
-            for part in _fields(data, field.payload, field.end):
+            for part in fields(data, field.payload, field.end):
                 if part.number == INITIALIZER and part.end - part.begin >= SMALLEST:
                     _merge_initializer(proto.graph, data, part, weights)
                 else:
@@ -133,12 +140,12 @@ class _Mapping:
 
 
 def _merge_initializer(
-    graph: onnx.GraphProto, data: mmap.mmap, whole: _Field, weights: dict[str, Span]
+    graph: onnx.GraphProto, data: mmap.mmap, whole: Field, weights: dict[str, Span]
 ) -> None:
     """Add an initializer, without its numbers where they can be mapped later."""
     tensor = graph.initializer.add()
     raw = None
-    for field in _fields(data, whole.payload, whole.end):
+    for field in fields(data, whole.payload, whole.end):
         if field.number == RAW_DATA:
             raw = field
         else:
@@ -162,7 +169,7 @@ def _can_be_mapped(tensor: onnx.TensorProto, span: Span) -> bool:
     return kind.bitwidth == 8 * width and span.nbytes == width * math.prod(tensor.dims)
 
 
-def _fields(data: mmap.mmap, begin: int, end: int) -> Iterator[_Field]:
+def fields(data: mmap.mmap | bytes, begin: int, end: int) -> Iterator[Field]:
     """Yield the fields of a message that lies between two places.
 
     Raises:
@@ -182,11 +189,11 @@ def _fields(data: mmap.mmap, begin: int, end: int) -> Iterator[_Field]:
             raise DecodeError("Error parsing message: unknown wire type")
         if stop > end:
             raise DecodeError("Error parsing message: it ends too early")
-        yield _Field(tag >> 3, begin, payload, stop)
+        yield Field(tag >> 3, begin, payload, stop)
         begin = stop
 
 
-def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap | bytes, place: int, end: int) -> tuple[int, int]:
     """Return a number of seven bits a byte, and the place behind it."""
     number = shift = 0
     while place < end and shift < 70:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from suture.compiler.component import Dim
 from suture.compiler.mapped import map_weights, read_without_weights
+from suture.compiler.streamed import stream_model
 from suture.errors import BackendError, Location, ModelError
 
 SEQUENCES = ("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert")
@@ -204,10 +206,23 @@ def save_model(model: ir.Model, path: Path) -> None:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(model_bytes(model))
+        with partial.open("wb") as file:
+            file.writelines(_pieces(model))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def model_version(model: ir.Model) -> str:
+    """Return what tells a model from others: twelve digits of the SHA-256 of its file.
+
+    Raises:
+        ModelError: The model is larger than protobuf's 2 GiB.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces(model):
+        digest.update(piece)
+    return digest.hexdigest()[:12]
 
 
 def model_bytes(model: ir.Model) -> bytes:
@@ -216,8 +231,12 @@ def model_bytes(model: ir.Model) -> bytes:
     Raises:
         ModelError: The model is larger than protobuf's 2 GiB.
     """
+    return b"".join(_pieces(model))
+
+
+def _pieces(model: ir.Model) -> Iterator[bytes | memoryview]:
     try:
-        return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+        yield from stream_model(model)
     except (ValueError, DecodeError) as error:
         raise ModelError(
             f"the model does not fit into one file ({error})",

@@ -22,7 +22,7 @@ from suture.codegen.expand import expand
 from suture.codegen.faults import ort_fault
 from suture.codegen.isolate import find_node
 from suture.codegen.link import Parts
-from suture.compiler.model import infer_shapes, model_bytes
+from suture.compiler.model import infer_shapes, save_model
 from suture.compiler.session import open_session
 from suture.compiler.target import Target
 from suture.errors import BackendError, Location
@@ -199,7 +199,7 @@ def write_model(model: ir.Model, workdir: Path) -> dict[str, Path]:
     if weight_bytes(model) > SINGLE_FILE_BYTES:
         ir.save(model.clone(), path, external_data=DATA)
         return {MODEL: path, DATA: workdir / DATA}
-    path.write_bytes(model_bytes(ir.external_data.load_to_model(model.clone())))
+    save_model(model, path)
     return {MODEL: path}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 import time
@@ -25,7 +24,7 @@ from suture.compiler.cost.records import Records
 from suture.compiler.inspect import read_ports
 from suture.compiler.link import OUTPUT
 from suture.compiler.manifest import model_digest
-from suture.compiler.model import bind_symbols, free_symbols, load_model, model_bytes
+from suture.compiler.model import bind_symbols, free_symbols, load_model, model_version
 from suture.compiler.plan.base import INPUT
 from suture.compiler.plan.execute import Executor
 from suture.compiler.target import Target
@@ -133,7 +132,7 @@ def compile_model(
     began = time.perf_counter()
     check_wishes(options, targets)
     model, cases = read_cases(path, bind=bind, inputs=inputs)
-    version = hashlib.sha256(model_bytes(model)).hexdigest()[:12]
+    version = model_version(model)
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "model"
     sources = (Source(kind="model", name=path.name, digest=model_digest(path)),)
     seconds = {"load": time.perf_counter() - began}
