@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import click
 from rich.console import Console
@@ -13,26 +15,93 @@ from suture.errors import SutureError
 
 INTERRUPTED = 130
 
-COMMANDS = {
-    "library": ("library", "library"),
-    "analyze": ("planning", "analyze"),
-    "plan": ("planning", "plan"),
-    "compile": ("building", "compile_"),
-    "invoke": ("building", "invoke"),
-    "explain": ("explaining", "explain"),
-    "sign": ("signing", "sign"),
-    "verify": ("signing", "verify"),
-    "bench": ("measuring", "bench"),
-    "tune": ("tuning", "tune_"),
-    "cost": ("tuning", "cost"),
-    "learn": ("learning", "learn"),
-    "warm": ("warming", "warm"),
-    "passes": ("listing", "passes"),
-    "targets": ("listing", "targets"),
-    "policies": ("listing", "policies"),
-    "plugins": ("listing", "plugins"),
+
+@dataclass(frozen=True)
+class Entry:
+    """A command that is not imported yet.
+
+    Attributes:
+        module: Of this package.
+        name: In that module.
+        help: The first sentence of what it says of itself.
+    """
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "library": Entry("library", "library", "Add, list, check and exchange components."),
+    "analyze": Entry(
+        "planning",
+        "analyze",
+        "Print the request profile of real inputs: features and required steps.",
+    ),
+    "plan": Entry(
+        "planning",
+        "plan",
+        "Weigh the candidate plans of TASK, mark the Pareto front and the choice.",
+    ),
+    "compile": Entry(
+        "building",
+        "compile_",
+        "Build deployable packages of SOURCE, a task.toml or one model.onnx, with a report.",
+    ),
+    "invoke": Entry(
+        "building", "invoke", "Run PACKAGE under a local Lambda Runtime API and call it."
+    ),
+    "explain": Entry(
+        "explaining",
+        "explain",
+        "Say what is in PACKAGE and why: plan, passes, schedules, sizes, SBOM, signature.",
+    ),
+    "sign": Entry(
+        "signing",
+        "sign",
+        "Sign PACKAGE with a local key; the signature lies beside it as PACKAGE.intoto.jsonl.",
+    ),
+    "verify": Entry(
+        "signing",
+        "verify",
+        "Check that PACKAGE is what the owner of a key signed; names the files that are not.",
+    ),
+    "bench": Entry(
+        "measuring",
+        "bench",
+        "Time what would ship for SOURCES, each a task.toml or a model.onnx.",
+    ),
+    "tune": Entry(
+        "tuning",
+        "tune_",
+        "Measure schedules of the kernels of SOURCE, a task.toml or a model.onnx, and learn.",
+    ),
+    "cost": Entry("tuning", "cost", "What the cost model is worth."),
+    "learn": Entry(
+        "learning",
+        "learn",
+        "Learn a policy for TASK from telemetry, and estimate what it would have earned.",
+    ),
+    "warm": Entry(
+        "warming",
+        "warm",
+        "Compile C libraries and the native runtime for every target, so that linking is fast.",
+    ),
+    "passes": Entry(
+        "listing",
+        "passes",
+        "List the passes, with their options and defaults, and the pipelines by name.",
+    ),
+    "targets": Entry("listing", "targets", "List the targets."),
+    "policies": Entry(
+        "listing", "policies", "List the policies, with their options and defaults."
+    ),
+    "plugins": Entry(
+        "listing",
+        "plugins",
+        "List everything that can be plugged in: passes, schedules, cost models and the rest.",
+    ),
 }
-"""Command → module of this package and name in it."""
 
 
 class _Commands(click.Group):
@@ -46,10 +115,15 @@ class _Commands(click.Group):
         """Return a command by name."""
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"suture.cli.{module}"), name)
+        entry = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"suture.cli.{entry.module}"), entry.name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command is for, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

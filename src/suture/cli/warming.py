@@ -19,7 +19,7 @@ from suture.driver.warming import warm as warm_cache
 @cache
 @speaking
 def warm(out: Output, cache: Path) -> None:
-    """Compile C libraries and the native runtime for every target, so that compile links fast.
+    """Compile C libraries and the native runtime for every target, so that linking is fast.
 
     It takes a minute or two once; what is there already takes seconds.
 
