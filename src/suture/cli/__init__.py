@@ -85,7 +85,7 @@ COMMANDS: Mapping[str, Entry] = {
     "warm": Entry(
         "warming",
         "warm",
-        "Compile C libraries and the native runtime for every target, so that linking is fast.",
+        "Compile C libraries and the native runtime for every target, for fast links.",
     ),
     "passes": Entry(
         "listing",

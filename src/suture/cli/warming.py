@@ -19,7 +19,7 @@ from suture.driver.warming import warm as warm_cache
 @cache
 @speaking
 def warm(out: Output, cache: Path) -> None:
-    """Compile C libraries and the native runtime for every target, so that linking is fast.
+    """Compile C libraries and the native runtime for every target, for fast links.
 
     It takes a minute or two once; what is there already takes seconds.
 
