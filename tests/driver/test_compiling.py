@@ -9,7 +9,8 @@ from suture.codegen.invoke import invoke, read_model
 from suture.codegen.request import arrays, tensor
 from suture.compiler.model import load_model
 from suture.compiler.task import Limits, read_task
-from suture.driver.compiling import check_limits, compile_model, read_inputs
+from suture.driver.cases import read_inputs
+from suture.driver.compiling import check_limits, compile_model
 from suture.driver.planning import plan_task
 from suture.errors import Location, ModelError, PackageError, RequestError
 

@@ -22,7 +22,8 @@ from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import Arrays, assert_equal, max_abs_error, run_reference
 from suture.driver.building import answered_anew
-from suture.driver.compiling import expected_answer, open_model
+from suture.driver.cases import open_model
+from suture.driver.compiling import expected_answer
 from suture.driver.options import Case, Options, Say
 from suture.driver.planning import plan_task
 from suture.driver.rewriting import Rewritten, rewrite

@@ -15,7 +15,8 @@ from suture.compiler.target import Target
 from suture.compiler.task import Task
 from suture.compiler.verify import assert_equal, run_reference
 from suture.driver.building import answered_anew
-from suture.driver.compiling import expected_answer, read_cases
+from suture.driver.cases import read_cases
+from suture.driver.compiling import expected_answer
 from suture.driver.options import Case, Options, Say
 from suture.driver.planning import plan_task
 from suture.driver.rewriting import FAILED

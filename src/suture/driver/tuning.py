@@ -21,7 +21,7 @@ from suture.compiler.cost.records import KernelRecord, Records, machine
 from suture.compiler.model import load_model
 from suture.compiler.target import Target
 from suture.compiler.task import read_task
-from suture.driver.compiling import bind_sizes
+from suture.driver.cases import bind_sizes
 from suture.driver.measurements import kernel_records, samples, samples_for
 from suture.driver.planning import plan_task
 from suture.errors import Location, ModelError, RequestError, SutureError
