@@ -34,6 +34,8 @@ from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline
 
 PEERS = ("ort", "openvino")
+CACHE = Path.home() / ".cache" / "suture" / "zig"
+"""What ``suture warm`` fills: the C library for the target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +150,7 @@ def compile_network(name: str, settings: Settings, folder: Path) -> Made:
     note, compiled = "", None
     try:
         PassManager(parse_pipeline("exact")).run(model)
-        compiled = TvmBackend(folder / "zig").compile(model, settings.target, folder / "tvm")
+        compiled = TvmBackend(CACHE).compile(model, settings.target, folder / "tvm")
     except SutureError as error:
         note = f"TVM: {error.message}"
     seconds = time.perf_counter() - began
