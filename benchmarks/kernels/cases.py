@@ -190,6 +190,12 @@ CASES = (
     conv("depthwise", 240, 240, 28, kernel=(5, 5), groups=240),
     conv("grouped", 128, 128, 56, kernel=(3, 3), groups=4),
     conv("grouped", 128, 128, 56, kernel=(3, 3), groups=32),
+    conv("grouped", 256, 256, 56, kernel=(3, 3), stride=2, groups=64),
+    conv("grouped", 64, 64, 56, kernel=(3, 3), groups=32),
+    conv("grouped", 96, 96, 28, kernel=(3, 3), groups=8),
+    conv("grouped", 256, 256, 28, kernel=(3, 3), groups=32),
+    conv("grouped", 512, 512, 14, kernel=(3, 3), groups=32),
+    conv("grouped", 32, 64, 56, kernel=(3, 3), groups=32),
     conv("grouped", 272, 272, 28, groups=4),
     conv("grouped", 136, 544, 14, groups=4),
     Case(

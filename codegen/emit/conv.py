@@ -16,6 +16,7 @@ from suture.codegen.emit.pointwise import emit_pointwise
 from suture.codegen.schedule.base import Processor, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.winograd import Winograd, bears
 
 PLAIN_CHANNELS = 4
@@ -44,7 +45,7 @@ def read_shape(
 
 def candidates(
     shape: ConvShape, processor: Processor, most_bytes: float = math.inf
-) -> tuple[DirectConv | Winograd, ...]:
+) -> tuple[DirectConv | GroupedConv | Winograd, ...]:
     """Return every schedule of a convolution, the most promising first by formula.
 
     Args:
@@ -52,13 +53,17 @@ def candidates(
         processor: What it runs on.
         most_bytes: Most that packed weights may take, beyond what a direct kernel's take.
     """
-    direct = DirectConv.space(shape, processor)
+    whole = holds_groups(shape.channels, shape.filters, shape.groups, processor)
+    direct = DirectConv.space(shape, processor) if whole else ()
+    grouped = GroupedConv.space(shape, processor) if shape.groups > 1 else ()
     winograd = [
         schedule
         for schedule in Winograd.space(shape, processor)
         if schedule.packed_bytes(shape, processor) <= most_bytes
     ]
-    return tuple(sorted((*direct, *winograd), key=lambda each: each.cycles(shape, processor)))
+    return tuple(
+        sorted((*direct, *grouped, *winograd), key=lambda each: each.cycles(shape, processor))
+    )
 
 
 def emit_conv(emitter: Emitter, operator: Operator) -> Any:
@@ -75,9 +80,10 @@ def emit_conv(emitter: Emitter, operator: Operator) -> Any:
     )
     if pointwise and ("order" in attributes or not whole):
         return emit_gathered(emitter, operator)
-    if not whole:
-        return _ragged_conv(emitter, operator)
-    return _conv(emitter, operator.inputs, attributes)
+    shape = read_shape(dims(x), dims(w), attributes, plain=False)
+    if whole or GroupedConv.space(shape, emitter.processor):
+        return _conv(emitter, operator.inputs, attributes)
+    return _ragged_conv(emitter, operator)
 
 
 def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> Any:
@@ -86,7 +92,8 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     depthwise = bool(attributes["depthwise"])
     processor = emitter.processor
     lanes = processor.lanes
-    plain = not depthwise and dims(x)[1] <= PLAIN_CHANNELS and x not in emitter.twins
+    few = dims(x)[1] <= PLAIN_CHANNELS and attributes["groups"] == 1
+    plain = few and not depthwise and x not in emitter.twins
     shape = read_shape(dims(x), weights.shape, attributes, plain=plain)
     epilogue = read_epilogue(attributes, bias, residual)
     most_bytes = attributes.get(WEIGHT_BYTES, 0) if bears(weights) else 0

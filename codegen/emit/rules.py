@@ -46,6 +46,7 @@ from suture.codegen.schedule.conv import DirectConv
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv
 from suture.codegen.schedule.gemm import Gemm
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.int8_conv import Int8Conv
 from suture.codegen.schedule.int8_gemm import Int8Gemm
 from suture.codegen.schedule.lrn import Lrn
@@ -89,7 +90,7 @@ CONVOLUTION = ScheduleRule(
     operators=(CONV,),
     match=match_conv,
     emit=emit_conv,
-    schedules=(DirectConv, DepthwiseConv, PointwiseConv, GatheredConv, Winograd),
+    schedules=(DirectConv, DepthwiseConv, GroupedConv, PointwiseConv, GatheredConv, Winograd),
     by_image=each_image,
     place=120,
 )

@@ -29,6 +29,14 @@ NETWORKS = {
         "a = Conv<group=5, pads=[1,1,1,1]>(x, gw, gb) r = Tanh(a) y = Conv<group=5>(r, g1)",
         {"gw": (15, 4, 3, 3), "gb": (15,), "g1": (10, 3, 1, 1)},
     ),
+    "groups of one channel": (
+        "y = Conv<group=20, pads=[1,1,1,1]>(x, tw)",
+        {"tw": (40, 1, 3, 3)},
+    ),
+    "wide groups, padded": (
+        "y = Conv<group=2, pads=[1,1,1,1]>(x, hw)",
+        {"hw": (14, 10, 3, 3)},
+    ),
     "transposed": (
         "a = Conv(x, w1) t = ConvTranspose<strides=[2,2]>(a, up) r = Relu(t) y = Conv(r, v1)",
         {"w1": (13, 20, 1, 1), "up": (13, 9, 2, 2), "v1": (5, 9, 1, 1)},
