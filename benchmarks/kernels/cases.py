@@ -86,7 +86,7 @@ def conv(
     """Return a convolution with bias and ReLU, padded to keep the size at stride 1."""
     tall, wide = ((size - 1) // 2 * dilation for size in kernel)
     notes = [f"stride {stride}"] * (stride > 1) + [f"dilation {dilation}"] * (dilation > 1)
-    notes += [f"{groups} groups"] * (1 < groups < channels)
+    notes += [f"{groups} groups"] * (1 < groups < filters)
     size = f"{channels}→{filters}, {'×'.join(map(str, kernel))}, {edge}²"
     return Case(
         operator=operator,
@@ -193,6 +193,7 @@ CASES = (
     conv("grouped", 256, 256, 56, kernel=(3, 3), stride=2, groups=64),
     conv("grouped", 64, 64, 56, kernel=(3, 3), groups=32),
     conv("grouped", 96, 96, 28, kernel=(3, 3), groups=8),
+    conv("grouped", 120, 120, 28, kernel=(3, 3), groups=6),
     conv("grouped", 256, 256, 28, kernel=(3, 3), groups=32),
     conv("grouped", 512, 512, 14, kernel=(3, 3), groups=32),
     conv("grouped", 32, 64, 56, kernel=(3, 3), groups=32),

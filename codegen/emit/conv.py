@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax
 
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.gathered import emit_gathered
@@ -80,10 +79,7 @@ def emit_conv(emitter: Emitter, operator: Operator) -> Any:
     )
     if pointwise and ("order" in attributes or not whole):
         return emit_gathered(emitter, operator)
-    shape = read_shape(dims(x), dims(w), attributes, plain=False)
-    if whole or GroupedConv.space(shape, emitter.processor):
-        return _conv(emitter, operator.inputs, attributes)
-    return _ragged_conv(emitter, operator)
+    return _conv(emitter, operator.inputs, attributes)
 
 
 def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> Any:
@@ -120,44 +116,3 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
         (blocks, *shape.out, lanes),
     )
     return emitter.plain(made, weights.shape[0])
-
-
-def _ragged_conv(emitter: Emitter, operator: Operator) -> Any:
-    """Emit a convolution whose groups are not whole blocks, each group padded to some."""
-    x, w, bias, _ = operator.inputs
-    attributes, weights, lanes = operator.attributes, numbers(w), emitter.processor.lanes
-    groups = attributes["groups"]
-    _, channels, height, width = dims(x)
-    seen, made = channels // groups, len(weights) // groups
-    wide, tall = (ceil_div(size, lanes) * lanes for size in (seen, made))
-    image = emitter.builder.emit_te(
-        lambda image: te.compute(
-            (1, groups * wide, height, width),
-            lambda _, c, i, j: tirx.if_then_else(
-                c % wide < seen,
-                image[0, c // wide * seen + c % wide, i, j],
-                tirx.const(0.0, "float32"),
-            ),
-            name="spread",
-        ),
-        x,
-        primfunc_name_hint="spread_groups",
-    )
-    parts = weights.reshape(groups, made, *weights.shape[1:])
-    whole = np.zeros((groups, tall, wide, *weights.shape[2:]), np.float32)
-    whole[:, :made, :seen] = parts
-    filters = relax.const(whole.reshape(groups * tall, wide, *weights.shape[2:]))
-    if bias is not None:
-        spread = np.zeros((groups, tall), np.float32)
-        spread[:, :made] = numbers(bias).reshape(groups, made)
-        bias = relax.const(spread.reshape(-1))
-    out = _conv(emitter, (image, filters, bias, None), attributes)
-    return emitter.builder.emit_te(
-        lambda image: te.compute(
-            (1, len(weights), *dims(out)[2:]),
-            lambda _, c, i, j: image[0, c // made * tall + c % made, i, j],
-            name="gathered",
-        ),
-        out,
-        primfunc_name_hint="gather_groups",
-    )

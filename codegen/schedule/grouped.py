@@ -1,10 +1,11 @@
 """Convolution of k×k taps in groups that are no whole vectors of channels and filters.
 
 Lanes are filters, as in a depthwise convolution: each lane adds up the products of its own
-group. The vector that a lane multiplies is put together in a register, from the image's
-vectors that hold the channels its neighbours see: for eight lanes and groups of four, channel
-0 of the first group four times, then that of the second. It is put together once and meets
-all taps of a row of the window that see it. No product is computed that nobody wants.
+group. The vector that lanes multiply is put together in a register, from the image's vectors
+that hold the channels they see: for eight lanes and groups of four, channel 0 of the first
+group four times, then that of the second. Large groups meet in a vector two at most, and one
+number of each is spread over its lanes. What is put together meets all taps of a row of the
+window that see it. No product is computed that nobody wants.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, weighed,
 from suture.codegen.schedule.conv import ConvShape
 from suture.codegen.schedule.vectors import (
     Register,
+    Sections,
     Vectors,
     kernel,
     loop,
@@ -36,9 +38,10 @@ from suture.codegen.schedule.vectors import (
 )
 
 MOST_ROWS = 14
-MOST_STEPS = 112
-"""Most weights of a row of the window that the filters of one pattern have: code is written
-out for each."""
+MOST_PRODUCTS = 1024
+"""Products of a row of the window of one channel that code is written out for."""
+MOST_STEPS = 56
+"""Weights of a row of the window of all channels that code is written out for."""
 BEGIN, PUT_TOGETHER, LATENCY = 20.0, 0.25, 4.0
 """Cycles to begin a tile, to put a vector together, and of a multiply-add."""
 
@@ -67,15 +70,6 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Tiles along a row of the output, all alike: ``count`` of ``size`` from ``first`` on."""
-
-    first: int
-    size: int
-    count: int
-
-
-@dataclass(frozen=True)
 class GroupedConv:
     """A row of accumulators, one vector of filters wide.
 
@@ -90,14 +84,12 @@ class GroupedConv:
     def space(cls, shape: ConvShape, processor: Processor) -> tuple[GroupedConv, ...]:
         """Return every legal tile, the most promising first by formula.
 
-        There is none for large groups, whose code would be long.
+        Tiles of wide windows are short, as the code of each product is written out.
         """
-        pattern = Pattern.of(shape, processor.lanes)
-        seen = shape.channels // shape.groups
-        if pattern.blocks * seen * shape.kernel[1] > MOST_STEPS:
-            return ()
         held = min(shape.kernel[1], 3) + 1
-        most = min(MOST_ROWS, processor.registers - held, shape.out[1])
+        steps = Pattern.of(shape, processor.lanes).blocks * shape.kernel[1]
+        written = max(1, MOST_PRODUCTS // steps)
+        most = min(MOST_ROWS, processor.registers - held, shape.out[1], written)
         tiles = [cls(rows) for rows in range(1, most + 1)]
         costs = {tile: tile.cycles(shape, processor) for tile in tiles}
         return tuple(sorted(tiles, key=lambda tile: (costs[tile], -tile.rows)))
@@ -159,6 +151,12 @@ class GroupedConv:
         return kernel(arguments, body)
 
 
+def _is_short(shape: ConvShape, lanes: int) -> bool:
+    """Whether code is written out for each channel of a group, rather than a loop."""
+    steps = shape.channels // shape.groups * shape.kernel[1]
+    return Pattern.of(shape, lanes).blocks * steps <= MOST_STEPS
+
+
 def _products(shape: ConvShape, size: int) -> dict[int, list[tuple[int, int]]]:
     """Return which output pixels and taps of a tile's row meet at each column of the image.
 
@@ -172,7 +170,7 @@ def _products(shape: ConvShape, size: int) -> dict[int, list[tuple[int, int]]]:
     return dict(sorted(found.items()))
 
 
-def _cut(shape: ConvShape, rows: int) -> Iterator[Columns]:
+def _cut(shape: ConvShape, rows: int) -> Iterator[Sections]:
     """Yield the tiles of a row of the output; those that meet a border are alone."""
     step, left = shape.strides[1], shape.pads[1]
     for part in sections(shape.out[1], rows):
@@ -183,9 +181,9 @@ def _cut(shape: ConvShape, rows: int) -> Iterator[Columns]:
             if begin >= 0 and end <= shape.width:
                 inside.append(first)
             else:
-                yield Columns(first, part.size, 1)
+                yield Sections(first, part.size, 1)
         if inside:
-            yield Columns(inside[0], part.size, len(inside))
+            yield Sections(inside[0], part.size, len(inside))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,10 +205,9 @@ class _Nest:
         pattern, blocks = Pattern.of(shape, lanes), ceil_div(shape.filters, lanes)
         for place in range(min(pattern.blocks, blocks)):
             times = ceil_div(blocks - place, pattern.blocks)
-            with (
-                loop(times, shared=shared and times > 1) as turn,
-                loop(shape.out[0], shared=shared and times == 1) as y,
-            ):
+            with loop(times * shape.out[0], shared=shared) as line:
+                turn = named(tirx.floordiv(line, shape.out[0]))
+                y = named(tirx.floormod(line, shape.out[0]))
                 put_together = self._sources(place, turn * pattern.seen)
                 block = turn * pattern.blocks + place
                 for part in _cut(shape, rows):
@@ -228,26 +225,35 @@ class _Nest:
         shape, lanes = self.shape, self.vectors.lanes
         seen, made = shape.channels // shape.groups, shape.filters // shape.groups
         last = ceil_div(shape.channels, lanes) - 1
+        bases = [(place * lanes + lane) // made * seen for lane in range(lanes)]
 
-        def put_together(position: int, row: Any, column: Any) -> Any:
-            channels = [
-                (place * lanes + lane) // made * seen + position for lane in range(lanes)
-            ]
-            held = sorted({channel // lanes for channel in channels})
+        def known(block: Any) -> Any:
             # Lanes beyond the last filter may see channels beyond the last one.
-            known = {at: tirx.min(first + at, last) for at in held}
-            if len(set(channels)) == 1:
-                one = self.image[known[held[0]], row, column, channels[0] % lanes]
-                return self.vectors.spread(one)
+            return tirx.min(first + block, last)
+
+        def spread(channel: Any, row: Any, column: Any) -> Any:
+            one = self.image[known(channel // lanes), row, column, channel % lanes]
+            return self.vectors.spread(one)
+
+        def shuffled(position: int, row: Any, column: Any) -> Any:
+            channels = [base + position for base in bases]
+            held = sorted({channel // lanes for channel in channels})
             return tirx.Shuffle(
-                [self.vectors.load(self.image, known[at], row, column, 0) for at in held],
+                [self.vectors.load(self.image, known(at), row, column, 0) for at in held],
                 [
                     tirx.const(held.index(channel // lanes) * lanes + channel % lanes, "int32")
                     for channel in channels
                 ],
             )
 
-        return put_together
+        def blended(position: Any, row: Any, column: Any) -> Any:
+            vector = spread(bases[0] + position, row, column)
+            for base in sorted(set(bases[1:]) - {bases[0]}):
+                theirs = self.vectors.at(0) >= self.vectors.spread(bases.index(base))
+                vector = tirx.Select(theirs, spread(base + position, row, column), vector)
+            return vector
+
+        return shuffled if _is_short(shape, lanes) and len(set(bases)) > 1 else blended
 
     def _tile(
         self, block: Any, y: Any, x: Any, size: int, put_together: Callable[..., Any]
@@ -258,12 +264,15 @@ class _Nest:
         low, high = self._taps(y)
         with T.serial(low, high) as tap:
             row = y * shape.strides[0] + tap * shape.dilations[0] - shape.pads[0]
-            for position in range(shape.channels // shape.groups):
-                weights = [
-                    named(self.vectors.load(self.weights, block, tap, position, k, 0))
-                    for k in range(shape.kernel[1])
-                ]
-                self._add(sums, x, weights, partial(put_together, position, row))
+            seen = shape.channels // shape.groups
+            short = _is_short(shape, lanes)
+            with loop(1 if short else seen) as other:
+                for position in range(seen) if short else (other,):
+                    weights = [
+                        named(self.vectors.load(self.weights, block, tap, position, k, 0))
+                        for k in range(shape.kernel[1])
+                    ]
+                    self._add(sums, x, weights, partial(put_together, position, row))
         for pixel, total in enumerate(sums):
             value = within(total.get(), self.vectors.at(block * lanes), shape.filters, lanes)
             finished = self.epilogue.apply(

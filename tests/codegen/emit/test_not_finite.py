@@ -33,7 +33,7 @@ NETWORKS = {
         "y = Conv<group=20, pads=[1,1,1,1]>(x, tw)",
         {"tw": (40, 1, 3, 3)},
     ),
-    "wide groups, padded": (
+    "wide groups": (
         "y = Conv<group=2, pads=[1,1,1,1]>(x, hw)",
         {"hw": (14, 10, 3, 3)},
     ),

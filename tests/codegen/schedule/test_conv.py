@@ -70,6 +70,15 @@ GROUPED = {
     "of eight": ConvShape(
         channels=16, height=6, width=10, filters=16, kernel=(3, 3), pads=(1,) * 4, groups=2
     ),
+    "of ten": ConvShape(
+        channels=30, height=5, width=9, filters=30, kernel=(3, 3), pads=(1,) * 4, groups=3
+    ),
+    "of twenty channels and one filter": ConvShape(
+        channels=60, height=3, width=9, filters=3, kernel=(1, 9), pads=(0, 4) * 2, groups=3
+    ),
+    "of twenty, few taps": ConvShape(
+        channels=60, height=5, width=5, filters=60, kernel=(3, 1), strides=(1, 2), groups=3
+    ),
     "windows beside the image": ConvShape(
         channels=8, height=3, width=3, filters=8, kernel=(2, 2), pads=(4,) * 4, groups=4
     ),
@@ -206,13 +215,6 @@ def test_two_threads_share_groups(two_threads, run, block):
     )
     for schedule in GroupedConv.space(shape, two_threads[0])[:2]:
         check(schedule, shape, (64, 4, 3, 3), two_threads, run, block)
-
-
-def test_large_groups_are_not_written_out(processor):
-    shape = ConvShape(
-        channels=120, height=9, width=9, filters=120, kernel=(3, 3), groups=3, pads=(1,) * 4
-    )
-    assert not GroupedConv.space(shape, processor[0])
 
 
 @settings(max_examples=12, deadline=None)
