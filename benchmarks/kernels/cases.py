@@ -99,6 +99,21 @@ def conv(
     )
 
 
+def signal(
+    channels: int, filters: int, length: int, taps: int, *, stride: int = 1, groups: int = 1
+) -> Case:
+    """Return a convolution of one axis with bias and ReLU, padded to keep the size."""
+    notes = [f"stride {stride}"] * (stride > 1) + ["depthwise"] * (groups > 1)
+    return Case(
+        operator="one axis",
+        shape=", ".join((f"{channels}→{filters}, {taps}, {length}", *notes)),
+        nodes=f"c = Conv<pads=[{taps // 2},{taps // 2}], strides=[{stride}], group={groups}>"
+        "(x, w, b) y = Relu(c)",
+        inputs={"x": (1, channels, length)},
+        weights={"w": (filters, channels // groups, taps), "b": (filters,)},
+    )
+
+
 def product(operator: str, rows: int, depth: int, columns: int) -> Case:
     """Return a product by a constant matrix, with bias."""
     return Case(
@@ -199,6 +214,11 @@ CASES = (
     conv("grouped", 32, 64, 56, kernel=(3, 3), groups=32),
     conv("grouped", 272, 272, 28, groups=4),
     conv("grouped", 136, 544, 14, groups=4),
+    signal(80, 384, 1000, 3),
+    signal(512, 512, 800, 3, stride=2),
+    signal(256, 256, 400, 31, groups=256),
+    signal(128, 128, 2000, 7),
+    signal(1, 257, 16000, 400, stride=160),
     Case(
         operator="transposed",
         shape="64→32, 2×2, 28², stride 2",
