@@ -6,6 +6,7 @@ makes the part writes it into the result, and nothing is copied.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,20 +95,52 @@ def place(lives: Sequence[Life]) -> Arena:
     (greedy by size: Pisarchyk and Lee, arXiv:2001.03288).
     """
     offsets = [0] * len(lives)
-    placed: list[int] = []
-    for index in sorted(
-        range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first, i)
-    ):
+    placed = _Placed(max((life.last for life in lives), default=0) + 1)
+    order = sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first, i))
+    for rank, index in enumerate(order):
         life, at = lives[index], 0
-        rivals = [
-            other
-            for other in placed
-            if lives[other].first <= life.last and life.first <= lives[other].last
-        ]
+        rivals = [order[other] for other in sorted(placed.beside(life))]
         for other in sorted(rivals, key=lambda i: offsets[i]):
             if offsets[other] - at >= aligned(life.nbytes):
                 break
             at = max(at, offsets[other] + aligned(lives[other].nbytes))
         offsets[index] = at
-        placed.append(index)
+        placed.add(rank, life)
     return Arena(tuple(lives), tuple(offsets))
+
+
+class _Placed:
+    """Buffers by when they live: a segment tree over calls, and their first calls in order.
+
+    Args:
+        calls: How many calls there are.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self._calls = calls
+        self._spans: list[list[int]] = [[] for _ in range(2 * calls)]
+        self._firsts: list[tuple[int, int]] = []
+
+    def add(self, number: int, life: Life) -> None:
+        """Add a buffer by a number of its own."""
+        insort(self._firsts, (life.first, number))
+        low, high = life.first + self._calls, life.last + 1 + self._calls
+        while low < high:
+            if low % 2:
+                self._spans[low].append(number)
+                low += 1
+            if high % 2:
+                high -= 1
+                self._spans[high].append(number)
+            low, high = low // 2, high // 2
+
+    def beside(self, life: Life) -> list[int]:
+        """Return the buffers that live at the same time as one, in any order, each once."""
+        found: list[int] = []
+        at = life.first + self._calls
+        while at:
+            found += self._spans[at]
+            at //= 2
+        begin = bisect_left(self._firsts, (life.first + 1,))
+        end = bisect_left(self._firsts, (life.last + 1,))
+        return found + [number for _, number in self._firsts[begin:end]]

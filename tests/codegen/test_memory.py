@@ -28,6 +28,38 @@ def test_what_lives_at_one_time_does_not_overlap(lives):
     assert arena.nbytes <= sum(aligned(life.nbytes) for life in lives)
 
 
+def place_one_by_one(lives):
+    """Offsets by looking at every buffer that is placed."""
+    offsets, placed = {}, []
+    order = sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, lives[i].first, i))
+    for index in order:
+        life, at = lives[index], 0
+        rivals = [
+            i for i in placed if lives[i].first <= life.last and life.first <= lives[i].last
+        ]
+        for other in sorted(rivals, key=offsets.get):
+            if offsets[other] - at >= aligned(life.nbytes):
+                break
+            at = max(at, offsets[other] + aligned(lives[other].nbytes))
+        offsets[index] = at
+        placed.append(index)
+    return tuple(offsets[index] for index in range(len(lives)))
+
+
+@given(LIVES)
+def test_places_are_those_of_the_plain_rule(lives):
+    assert place(lives).offsets == place_one_by_one(lives)
+
+
+def test_places_of_many_are_those_of_the_plain_rule():
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 600, 800)
+    last = first + rng.choice([0, 1, 2, 3, 40, 500], 800)
+    sizes = rng.choice([0, 1, 64, 640, 6400], 800)
+    lives = [Life(*map(int, each)) for each in zip(sizes, first, last, strict=True)]
+    assert place(lives).offsets == place_one_by_one(lives)
+
+
 def test_behind_what_lives_the_arena_is_free():
     arena = place([Life(640, 0, 1), Life(320, 1, 2), Life(100, 4, 4)])
     assert [arena.free_from(call) for call in range(6)] == [640, 960, 960, 0, 128, 0]
