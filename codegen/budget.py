@@ -15,7 +15,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, candidates, read_shape
+from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, read_shape
 from suture.codegen.groups.conv import CONV
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.conv import ConvShape, DirectConv
@@ -184,7 +184,9 @@ def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
     larger = Winograd.space(shape, processor)
     if not larger or (weights := numbers_of(w)) is None or not bears(weights):
         return
-    direct, *_ = candidates(shape, processor, most_bytes=0)
+    direct = min(
+        DirectConv.space(shape, processor), key=lambda each: each.cycles(shape, processor)
+    )
     yield _offer(direct, shape, processor)
     seen = direct.cycles(shape, processor)
     for schedule in sorted(larger, key=lambda each: each.packed_bytes(shape, processor)):

@@ -1,10 +1,10 @@
 """Maxima and minima of floats as ONNX has them.
 
 TVM begins reductions with the greatest finite numbers: the maximum of a row that a mask has
-set to minus infinity would be finite. They begin with infinities here. And of two numbers it
-takes the second where either is no number, so that a ReLU would make zero of it; here what is
-no number flows. It does not through the maximum of many: there it depends on the order which
-ones count, as it does in ONNX Runtime.
+set to minus infinity would be finite. They begin with infinities here, and pools have them
+around the image. And of two numbers it takes the second where either is no number, so that a
+ReLU would make zero of it; here what is no number flows. It does not through the maximum of
+many: there it depends on the order which ones count, as it does in ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tvm.tirx import PrimFunc
 from suture.codegen.schedule.base import SCHEDULED
 
 FLOATS = ("float16", "float32", "float64")
+PADDED = "pad_temp"
+"""What TVM calls the image that its pools and convolutions surround."""
 CONSTANTS = (tirx.FloatImm, tirx.Broadcast)
 
 
@@ -71,15 +73,19 @@ def _mend_function(function: Any) -> Any:
 
 
 def _mend_block(block: Any) -> Any:
-    if block.init is None:
+    body, init = block.body, block.init
+    if init is not None:
+        init = tvm_ffi.structural_map(init, (tirx.FloatImm, _mend_number))
+    elif block.name_hint == PADDED:
+        body = tvm_ffi.structural_map(body, (tirx.FloatImm, _mend_number))
+    else:
         return block
-    init = tvm_ffi.structural_map(block.init, (tirx.FloatImm, _mend_number))
     return SBlock(
         block.iter_vars,
         block.reads,
         block.writes,
         block.name_hint,
-        block.body,
+        body,
         init,
         block.alloc_buffers,
         block.match_buffers,

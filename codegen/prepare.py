@@ -13,6 +13,7 @@ from suture.codegen.expand import expand
 from suture.codegen.faults import DOMAINS, tvm_fault
 from suture.codegen.flatten import choose_results, flatten_ifs
 from suture.codegen.groups.base import DOMAIN
+from suture.codegen.one_axis import see_as_images
 from suture.compiler.model import infer_shapes
 from suture.errors import BackendError, Location
 from suture.passes.fuse.constants import unfoldable
@@ -52,6 +53,8 @@ def prepare(
     ir_passes.RemoveUnusedNodesPass()(model)
     split_sums(model)
     infer_shapes(model)
+    if see_as_images(model):
+        ir_passes.RemoveUnusedNodesPass()(model)
     choose_results(model)
     for position, value in enumerate(model.graph.inputs):
         value.name = f"in{position}"

@@ -86,7 +86,7 @@ def conv(
     """Return a convolution with bias and ReLU, padded to keep the size at stride 1."""
     tall, wide = ((size - 1) // 2 * dilation for size in kernel)
     notes = [f"stride {stride}"] * (stride > 1) + [f"dilation {dilation}"] * (dilation > 1)
-    notes += [f"{groups} groups"] * (1 < groups < channels)
+    notes += [f"{groups} groups"] * (1 < groups < filters)
     size = f"{channels}→{filters}, {'×'.join(map(str, kernel))}, {edge}²"
     return Case(
         operator=operator,
@@ -96,6 +96,21 @@ def conv(
         inputs={"x": (1, channels, edge, edge)},
         weights={"w": (filters, channels // groups, *kernel), "b": (filters,)},
         size_speed=size_speed,
+    )
+
+
+def signal(
+    channels: int, filters: int, length: int, taps: int, *, stride: int = 1, groups: int = 1
+) -> Case:
+    """Return a convolution of one axis with bias and ReLU, padded to keep the size."""
+    notes = [f"stride {stride}"] * (stride > 1) + ["depthwise"] * (groups > 1)
+    return Case(
+        operator="one axis",
+        shape=", ".join((f"{channels}→{filters}, {taps}, {length}", *notes)),
+        nodes=f"c = Conv<pads=[{taps // 2},{taps // 2}], strides=[{stride}], group={groups}>"
+        "(x, w, b) y = Relu(c)",
+        inputs={"x": (1, channels, length)},
+        weights={"w": (filters, channels // groups, taps), "b": (filters,)},
     )
 
 
@@ -190,8 +205,20 @@ CASES = (
     conv("depthwise", 240, 240, 28, kernel=(5, 5), groups=240),
     conv("grouped", 128, 128, 56, kernel=(3, 3), groups=4),
     conv("grouped", 128, 128, 56, kernel=(3, 3), groups=32),
+    conv("grouped", 256, 256, 56, kernel=(3, 3), stride=2, groups=64),
+    conv("grouped", 64, 64, 56, kernel=(3, 3), groups=32),
+    conv("grouped", 96, 96, 28, kernel=(3, 3), groups=8),
+    conv("grouped", 120, 120, 28, kernel=(3, 3), groups=6),
+    conv("grouped", 256, 256, 28, kernel=(3, 3), groups=32),
+    conv("grouped", 512, 512, 14, kernel=(3, 3), groups=32),
+    conv("grouped", 32, 64, 56, kernel=(3, 3), groups=32),
     conv("grouped", 272, 272, 28, groups=4),
     conv("grouped", 136, 544, 14, groups=4),
+    signal(80, 384, 1000, 3),
+    signal(512, 512, 800, 3, stride=2),
+    signal(256, 256, 400, 31, groups=256),
+    signal(128, 128, 2000, 7),
+    signal(1, 257, 16000, 400, stride=160),
     Case(
         operator="transposed",
         shape="64→32, 2×2, 28², stride 2",

@@ -11,6 +11,7 @@ from suture.codegen.schedule.conv import UNROLL, ConvShape, DirectConv, copies_i
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
 from suture.codegen.schedule.transposed import TransposedConv, TransposedShape
 from suture.codegen.schedule.winograd import Winograd
@@ -71,35 +72,42 @@ def _(
 
 @facts_of.register
 def _(
-    schedule: DepthwiseConv, shape: ConvShape, epilogue: Epilogue, processor: Processor
+    schedule: DepthwiseConv | GroupedConv,
+    shape: ConvShape,
+    epilogue: Epilogue,
+    processor: Processor,
 ) -> Facts:
-    channels = ceil_div(shape.channels, processor.lanes) * processor.lanes
+    channels, filters = (
+        ceil_div(size, processor.lanes) * processor.lanes
+        for size in (shape.channels, shape.filters)
+    )
+    seen = 1 if isinstance(schedule, DepthwiseConv) else shape.channels // shape.groups
     taps, (tall, across) = math.prod(shape.kernel), shape.out
     runs = tall * ceil_div(across, schedule.rows)
     reach = (schedule.rows - 1) * shape.strides[1] + shape.reach[1]
     image = FLOAT * channels * shape.height * shape.width
     return Facts(
         rule=schedule.name,
-        needed=taps * shape.channels * tall * across,
-        done=taps * channels * runs * schedule.rows,
+        needed=taps * seen * shape.filters * tall * across,
+        done=taps * seen * filters * runs * schedule.rows,
         rows=schedule.rows,
         wide=1,
         images=schedule.rows,
         lanes=processor.lanes,
         registers=processor.registers,
-        depth=taps,
+        depth=taps * seen,
         unrolled=taps,
         taps=taps,
         stride=shape.strides[1],
         crossing=False,
-        tiles=runs * channels // processor.lanes,
+        tiles=runs * filters // processor.lanes,
         run=runs,
         image_bytes=image,
-        weight_bytes=FLOAT * taps * channels,
-        output_bytes=_written(channels * tall * across, epilogue),
+        weight_bytes=FLOAT * taps * seen * filters,
+        output_bytes=_written(filters * tall * across, epilogue),
         copied_bytes=0.0,
         tile_image_bytes=FLOAT * processor.lanes * shape.kernel[0] * reach,
-        tile_weight_bytes=FLOAT * processor.lanes * taps,
+        tile_weight_bytes=FLOAT * processor.lanes * taps * seen,
     )
 
 

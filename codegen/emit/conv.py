@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from tvm import relax, te, tirx
+from tvm import relax
 
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.gathered import emit_gathered
@@ -16,6 +15,7 @@ from suture.codegen.emit.pointwise import emit_pointwise
 from suture.codegen.schedule.base import Processor, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.winograd import Winograd, bears
 
 PLAIN_CHANNELS = 4
@@ -44,7 +44,7 @@ def read_shape(
 
 def candidates(
     shape: ConvShape, processor: Processor, most_bytes: float = math.inf
-) -> tuple[DirectConv | Winograd, ...]:
+) -> tuple[DirectConv | GroupedConv | Winograd, ...]:
     """Return every schedule of a convolution, the most promising first by formula.
 
     Args:
@@ -52,13 +52,17 @@ def candidates(
         processor: What it runs on.
         most_bytes: Most that packed weights may take, beyond what a direct kernel's take.
     """
-    direct = DirectConv.space(shape, processor)
+    whole = holds_groups(shape.channels, shape.filters, shape.groups, processor)
+    direct = DirectConv.space(shape, processor) if whole else ()
+    grouped = GroupedConv.space(shape, processor) if shape.groups > 1 else ()
     winograd = [
         schedule
         for schedule in Winograd.space(shape, processor)
         if schedule.packed_bytes(shape, processor) <= most_bytes
     ]
-    return tuple(sorted((*direct, *winograd), key=lambda each: each.cycles(shape, processor)))
+    return tuple(
+        sorted((*direct, *grouped, *winograd), key=lambda each: each.cycles(shape, processor))
+    )
 
 
 def emit_conv(emitter: Emitter, operator: Operator) -> Any:
@@ -75,8 +79,6 @@ def emit_conv(emitter: Emitter, operator: Operator) -> Any:
     )
     if pointwise and ("order" in attributes or not whole):
         return emit_gathered(emitter, operator)
-    if not whole:
-        return _ragged_conv(emitter, operator)
     return _conv(emitter, operator.inputs, attributes)
 
 
@@ -86,7 +88,8 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
     depthwise = bool(attributes["depthwise"])
     processor = emitter.processor
     lanes = processor.lanes
-    plain = not depthwise and dims(x)[1] <= PLAIN_CHANNELS and x not in emitter.twins
+    few = dims(x)[1] <= PLAIN_CHANNELS and attributes["groups"] == 1
+    plain = few and not depthwise and x not in emitter.twins
     shape = read_shape(dims(x), weights.shape, attributes, plain=plain)
     epilogue = read_epilogue(attributes, bias, residual)
     most_bytes = attributes.get(WEIGHT_BYTES, 0) if bears(weights) else 0
@@ -113,44 +116,3 @@ def _conv(emitter: Emitter, inputs: Sequence[Any], attributes: Attributes) -> An
         (blocks, *shape.out, lanes),
     )
     return emitter.plain(made, weights.shape[0])
-
-
-def _ragged_conv(emitter: Emitter, operator: Operator) -> Any:
-    """Emit a convolution whose groups are not whole blocks, each group padded to some."""
-    x, w, bias, _ = operator.inputs
-    attributes, weights, lanes = operator.attributes, numbers(w), emitter.processor.lanes
-    groups = attributes["groups"]
-    _, channels, height, width = dims(x)
-    seen, made = channels // groups, len(weights) // groups
-    wide, tall = (ceil_div(size, lanes) * lanes for size in (seen, made))
-    image = emitter.builder.emit_te(
-        lambda image: te.compute(
-            (1, groups * wide, height, width),
-            lambda _, c, i, j: tirx.if_then_else(
-                c % wide < seen,
-                image[0, c // wide * seen + c % wide, i, j],
-                tirx.const(0.0, "float32"),
-            ),
-            name="spread",
-        ),
-        x,
-        primfunc_name_hint="spread_groups",
-    )
-    parts = weights.reshape(groups, made, *weights.shape[1:])
-    whole = np.zeros((groups, tall, wide, *weights.shape[2:]), np.float32)
-    whole[:, :made, :seen] = parts
-    filters = relax.const(whole.reshape(groups * tall, wide, *weights.shape[2:]))
-    if bias is not None:
-        spread = np.zeros((groups, tall), np.float32)
-        spread[:, :made] = numbers(bias).reshape(groups, made)
-        bias = relax.const(spread.reshape(-1))
-    out = _conv(emitter, (image, filters, bias, None), attributes)
-    return emitter.builder.emit_te(
-        lambda image: te.compute(
-            (1, len(weights), *dims(out)[2:]),
-            lambda _, c, i, j: image[0, c // made * tall + c % made, i, j],
-            name="gathered",
-        ),
-        out,
-        primfunc_name_hint="gather_groups",
-    )

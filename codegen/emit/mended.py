@@ -10,6 +10,7 @@ from tvm import relax, te, tirx
 
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.operands import dims
+from suture.codegen.emit.reduce import axes_of
 
 op = relax.op
 
@@ -79,6 +80,36 @@ def emit_pow(emitter: Emitter, operator: Operator) -> Any | None:
     wide = "float32" if kinds == ["f", "f"] else "float64"
     power = op.power(op.astype(base, wide), op.astype(exponent, wide))
     return emitter.builder.emit(op.astype(power, _dtype(base)))
+
+
+def emit_sign(emitter: Emitter, operator: Operator) -> Any | None:
+    """Let what is no number flow."""
+    (value,) = operator.inputs
+    if np.dtype(_dtype(value)).kind != "f":
+        return None
+    signs = operator.stock([value])
+    return emitter.builder.emit(op.where(op.isnan(value), value, signs))
+
+
+def emit_thresholded_relu(emitter: Emitter, operator: Operator) -> Any:
+    """Choose rather than multiply by 0 or 1: what is not above the threshold is 0."""
+    (value,) = operator.inputs
+    above = op.greater(value, _constant(operator.attributes.get("alpha", 1.0), value))
+    return emitter.builder.emit(op.where(above, value, _constant(0, value)))
+
+
+def emit_log_sum_exp(emitter: Emitter, operator: Operator) -> Any | None:
+    """Shift by the largest number only where it is finite: infinities differ by no number."""
+    value, axes = operator.inputs[0], axes_of(operator)
+    if not axes:
+        return None
+    most = emitter.builder.emit(op.max(value, axes, keepdims=True))
+    shift = emitter.builder.emit(op.where(op.isinf(most), _constant(0, most), most))
+    total = op.sum(op.exp(op.subtract(value, shift)), axes, keepdims=True)
+    whole = emitter.builder.emit(op.add(op.log(total), shift))
+    if operator.attributes.get("keepdims", 1):
+        return whole
+    return emitter.builder.emit(op.squeeze(whole, axes))
 
 
 def emit_bit_cast(emitter: Emitter, operator: Operator) -> Any | None:

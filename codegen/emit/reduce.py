@@ -24,7 +24,7 @@ def emit_reduce(emitter: Emitter, operator: Operator) -> Any | None:
     TVM's own loops go along the axis behind those that are reduced, in vectors; where there
     is none they add up number by number.
     """
-    x, axes = operator.inputs[0], _axes(operator)
+    x, axes = operator.inputs[0], axes_of(operator)
     if not axes or not is_float(x):
         return None
     whole = dims(x)
@@ -43,7 +43,7 @@ def emit_reduce(emitter: Emitter, operator: Operator) -> Any | None:
 
 def over_pixels(operator: Operator) -> bool:
     """Whether an operator is the mean over all pixels of images."""
-    return operator.name == "ReduceMean" and _axes(operator) == PIXELS
+    return operator.name == "ReduceMean" and axes_of(operator) == PIXELS
 
 
 def _rows(emitter: Emitter, operator: Operator, first: int) -> Any:
@@ -61,7 +61,7 @@ def _rows(emitter: Emitter, operator: Operator, first: int) -> Any:
     )
 
 
-def _axes(operator: Operator) -> tuple[int, ...] | None:
+def axes_of(operator: Operator) -> tuple[int, ...] | None:
     """Return the axes in order, counted from the first; None where they are not known.
 
     They are an attribute or, in newer operator sets, an input; none at all means all of them.

@@ -17,8 +17,11 @@ from suture.codegen.emit.mended import (
     emit_extreme,
     emit_eye_like,
     emit_is_inf,
+    emit_log_sum_exp,
     emit_mod,
     emit_pow,
+    emit_sign,
+    emit_thresholded_relu,
 )
 from suture.codegen.emit.pointwise import emit_affine
 from suture.codegen.emit.pool import emit_global_mean, emit_pool
@@ -46,6 +49,7 @@ from suture.codegen.schedule.conv import DirectConv
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv
 from suture.codegen.schedule.gemm import Gemm
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.int8_conv import Int8Conv
 from suture.codegen.schedule.int8_gemm import Int8Gemm
 from suture.codegen.schedule.lrn import Lrn
@@ -89,7 +93,7 @@ CONVOLUTION = ScheduleRule(
     operators=(CONV,),
     match=match_conv,
     emit=emit_conv,
-    schedules=(DirectConv, DepthwiseConv, PointwiseConv, GatheredConv, Winograd),
+    schedules=(DirectConv, DepthwiseConv, GroupedConv, PointwiseConv, GatheredConv, Winograd),
     by_image=each_image,
     place=120,
 )
@@ -181,5 +185,10 @@ BIT_SHIFT = ScheduleRule(operators=("BitShift",), emit=emit_bit_shift, place=300
 EXTREMES = ScheduleRule(operators=("Max", "Min"), emit=emit_extreme, place=300)
 EYE_LIKE = ScheduleRule(operators=("EyeLike",), emit=emit_eye_like, place=300)
 IS_INF = ScheduleRule(operators=("IsInf",), emit=emit_is_inf, place=300)
+LOG_SUM_EXP = ScheduleRule(operators=("ReduceLogSumExp",), emit=emit_log_sum_exp, place=300)
 MOD = ScheduleRule(operators=("Mod",), emit=emit_mod, place=300)
 POW = ScheduleRule(operators=("Pow",), emit=emit_pow, place=300)
+SIGN = ScheduleRule(operators=("Sign",), emit=emit_sign, place=300)
+THRESHOLDED_RELU = ScheduleRule(
+    operators=("ThresholdedRelu",), emit=emit_thresholded_relu, place=300
+)

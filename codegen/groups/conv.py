@@ -47,7 +47,7 @@ def match_conv(node: ir.Node) -> Group | None:
     if pointwise and groups == 1:
         _prepend(group)
     _fold(group)
-    extend(group, channels_last=False, residual=pointwise or attributes["groups"] == 1)
+    extend(group, channels_last=False)
     return group
 
 

@@ -21,18 +21,17 @@ from suture.passes.recognise.values import (
 BIAS, RESIDUAL = 2, 3
 
 
-def extend(group: Group, *, channels_last: bool, residual: bool = True) -> None:
+def extend(group: Group, *, channels_last: bool) -> None:
     """Take in what follows, as long as nothing else reads what is in between.
 
     Args:
         group: A group of one node.
         channels_last: Whether a bias lies along the last axis.
-        residual: Whether the kernel can add a tensor of the output's shape.
     """
     while (node := _only_reader(group)) is not None:
         if node.op_type not in ("Add", "Sum") or len(node.inputs) != 2:
             break
-        if not _add(group, node, channels_last=channels_last, residual=residual):
+        if not _add(group, node, channels_last=channels_last):
             break
     found = find_activation(group.value)
     if found is None or found.nodes[0].graph is not group.nodes[0].graph:
@@ -40,10 +39,8 @@ def extend(group: Group, *, channels_last: bool, residual: bool = True) -> None:
     group.nodes += found.nodes
     group.attributes |= {"activation": found.activation, "low": found.low, "high": found.high}
     node = _only_reader(group)
-    if node is not None and node.op_type == "Add" and residual:
-        last = group.inputs[RESIDUAL] is None and _add(
-            group, node, channels_last=False, residual=True
-        )
+    if node is not None and node.op_type == "Add":
+        last = group.inputs[RESIDUAL] is None and _add(group, node, channels_last=False)
         group.attributes["residual_last"] = int(last)
 
 
@@ -57,7 +54,7 @@ def _only_reader(group: Group) -> ir.Node | None:
     return node if known else None
 
 
-def _add(group: Group, node: ir.Node, *, channels_last: bool, residual: bool) -> bool:
+def _add(group: Group, node: ir.Node, *, channels_last: bool) -> bool:
     """Take in an addition, of a constant for each channel or of a tensor of the same shape."""
     value = group.value
     other = node.inputs[0] if node.inputs[1] is value else node.inputs[1]
@@ -68,12 +65,7 @@ def _add(group: Group, node: ir.Node, *, channels_last: bool, residual: bool) ->
     columns = shape_of(value)[-1]
     if channels_last and group.inputs[BIAS] is None and is_vector(other, columns):
         group.inputs[BIAS] = other
-    elif (
-        is_static(other)
-        and shape_of(other) == shape_of(value)
-        and not is_constant(other)
-        and residual
-    ):
+    elif is_static(other) and shape_of(other) == shape_of(value) and not is_constant(other):
         group.inputs[RESIDUAL] = other
     else:
         return False

@@ -30,6 +30,7 @@ from suture.codegen.schedule.base import (
 )
 
 UNROLL = 4
+MOST_UNROLLED = 25
 MOST_ROWS = 28
 MOST_WIDE = 4
 
@@ -251,7 +252,8 @@ def keep_in_registers(schedule: Any, run: Any, processor: Processor, *, plain: b
     wide, lane = schedule.split(v, [None, processor.lanes])
     if plain:
         schedule.reorder(c, y, x, d, p, *fixed, wide, lane)
-        schedule.unroll(x)
+        if schedule.get(x).extent <= MOST_UNROLLED:
+            schedule.unroll(x)
     else:
         outer, inner = schedule.split(d, [None, min(UNROLL, processor.lanes)])
         schedule.reorder(c, y, x, outer, inner, p, *fixed, wide, lane)

@@ -7,6 +7,7 @@ from suture.codegen.schedule.conv import ConvShape, DirectConv
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
+from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.pointwise import PointwiseConv, PointwiseShape
 from suture.codegen.schedule.winograd import Winograd
 from suture.compiler.cost.features import features
@@ -18,11 +19,16 @@ FIRST = ConvShape(
 GROUPED = ConvShape(
     channels=64, height=6, width=6, filters=64, kernel=(3, 3), pads=(1,) * 4, groups=2
 )
+EACH = ConvShape(channels=20, height=9, width=13, filters=20, kernel=(3, 3), pads=(1,) * 4)
+FOURS = ConvShape(
+    channels=20, height=9, width=13, filters=20, kernel=(3, 3), pads=(1,) * 4, groups=5
+)
 RULES = {
     "direct": (DirectConv, CONV, (24, 20, 3, 3)),
     "first layer": (DirectConv, FIRST, (32, 3, 5, 5)),
     "groups": (DirectConv, GROUPED, (64, 32, 3, 3)),
-    "depthwise": (DepthwiseConv, CONV, (20, 1, 3, 3)),
+    "groups of four": (GroupedConv, FOURS, (20, 4, 3, 3)),
+    "depthwise": (DepthwiseConv, EACH, (20, 1, 3, 3)),
     "winograd": (Winograd, CONV, (24, 20, 3, 3)),
     "gemm": (Gemm, GemmShape(rows=13, depth=20, columns=70), (20, 70)),
     "gathered": (

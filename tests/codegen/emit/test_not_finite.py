@@ -29,6 +29,14 @@ NETWORKS = {
         "a = Conv<group=5, pads=[1,1,1,1]>(x, gw, gb) r = Tanh(a) y = Conv<group=5>(r, g1)",
         {"gw": (15, 4, 3, 3), "gb": (15,), "g1": (10, 3, 1, 1)},
     ),
+    "groups of one channel": (
+        "y = Conv<group=20, pads=[1,1,1,1]>(x, tw)",
+        {"tw": (40, 1, 3, 3)},
+    ),
+    "wide groups": (
+        "y = Conv<group=2, pads=[1,1,1,1]>(x, hw)",
+        {"hw": (14, 10, 3, 3)},
+    ),
     "transposed": (
         "a = Conv(x, w1) t = ConvTranspose<strides=[2,2]>(a, up) r = Relu(t) y = Conv(r, v1)",
         {"w1": (13, 20, 1, 1), "up": (13, 9, 2, 2), "v1": (5, 9, 1, 1)},
@@ -56,6 +64,8 @@ NETWORKS = {
     ),
     "an instance's norm": ("y = InstanceNormalization(x, f, f)", {"f": (20,)}),
     "a layer's norm": ("y = LayerNormalization<axis=-1>(x, f, f)", {"f": (10,)}),
+    "log-sum-exp of rows": ("y = ReduceLogSumExp<keepdims=0>(x, last)", {}),
+    "log-sum-exp of columns": ("y = ReduceLogSumExp(x, third)", {}),
     "softmax": ("y = Softmax<axis=-1>(x)", {}),
     "scores of a mask": (
         "t = Transpose<perm=[0,1,3,2]>(x) s = MatMul(x, t) p = Softmax(s) y = MatMul(p, x)",
@@ -79,6 +89,7 @@ ELEMENTWISE = (
         "Selu",
     ),
     *("Celu", "Softplus", "Gelu", "Mish", "Exp", "Abs", "Sqrt", "Reciprocal"),
+    *("Sign", "ThresholdedRelu"),
 )
 for kind in ELEMENTWISE:
     NETWORKS[kind] = f"y = {kind}(x)", {}
@@ -105,6 +116,8 @@ def constants(given):
     known = {
         "zero": np.float32(0),
         "six": np.float32(0.6),
+        "last": np.array([-1]),
+        "third": np.array([2]),
         "twice": np.array([1, 1, 2, 2], np.float32),
     }
     drawn = {
@@ -145,3 +158,29 @@ def test_it_flows_as_in_onnx_runtime(name, parse, tvm_backend, target, tmp_path)
             x[chosen] = rng.choice(numbers, chosen.sum())
             wanted = run_reference(model, {"x": x})
             assert_equal(wanted, program({"x": x}), what=f"{name}, {kind}, {share}")
+
+
+POOLS = {
+    "MaxPool": "y = MaxPool<kernel_shape=[3,3], pads=[1,1,0,1]>(x)",
+    "GlobalMaxPool": "y = GlobalMaxPool(x)",
+    "MaxPool behind a convolution": (
+        "a = Conv<group=20>(x, v) y = MaxPool<kernel_shape=[3,3], pads=[1,1,0,1]>(a)"
+    ),
+    "ReduceMax": "y = ReduceMax(x, third)",
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_largest_of_minus_infinities_is_one(name, parse, tvm_backend, target, tmp_path):
+    """As ONNX says; ONNX Runtime's pools give the least finite number in some places."""
+    model = network(parse, POOLS[name], {"v": (20, 1, 1, 1)})
+    compiled = tvm_backend.compile(model.clone(), target, tmp_path)
+    program = tvm_backend.load(compiled, model, threads=1)
+    x = np.abs(np.random.default_rng(0).standard_normal((1, 20, 9, 10))).astype(np.float32)
+    x[0, :5] = -np.inf
+    (y,) = program({"x": x}).values()
+    assert not np.isfinite(y[0, :5]).any()
+    assert np.isfinite(y[0, 5:]).all()
+    (wanted,) = run_reference(model, {"x": x}).values()
+    least = np.finfo(np.float32).min
+    np.testing.assert_array_equal(np.where(y == -np.inf, least, y), np.maximum(wanted, least))

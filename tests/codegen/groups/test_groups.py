@@ -76,7 +76,11 @@ def test_automatic_pads_become_numbers(grouped, auto, size, pads):
             "g (float[1,8,6,6] x, float[8,8,3,3] w) => (float[1,8,4,4] y) { y = Conv(x, w) }",
             "",
         ),
-        ("g (float[1,6,6] x, float[8,6,3] w) => (float[1,8,4] y) { y = Conv(x, w) }", "w"),
+        (
+            "g (float[1,6,6,6,6] x, float[8,6,3,3,3] w) => (float[1,8,4,4,4] y) "
+            "{ y = Conv(x, w) }",
+            "w",
+        ),
         ("g (float[3,4] x, float[4,5] w) => (float[3,5] y) { y = MatMul(x, w) }", ""),
         ("g (float[4,3] x, float[4,5] w) => (float[3,5] y) { y = Gemm<transA=1>(x, w) }", "w"),
     ],

@@ -2,12 +2,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suture.codegen.schedule.base import Epilogue, ceil_div
+from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
 from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
+from suture.codegen.schedule.grouped import GroupedConv
 
 SHAPES = {
     "3x3": ConvShape(
@@ -41,6 +43,47 @@ SHAPES = {
     "one pixel": ConvShape(channels=5, height=1, width=1, filters=7, kernel=(1, 1)),
 }
 
+GROUPED = {
+    "of four": ConvShape(
+        channels=20, height=9, width=17, filters=20, kernel=(3, 3), pads=(1,) * 4, groups=5
+    ),
+    "of two, strided, dilated, lopsided": ConvShape(
+        channels=22,
+        height=15,
+        width=12,
+        filters=22,
+        kernel=(2, 3),
+        strides=(2, 3),
+        pads=(0, 3, 2, 1),
+        dilations=(3, 2),
+        groups=11,
+    ),
+    "that end inside vectors": ConvShape(
+        channels=15, height=5, width=7, filters=25, kernel=(3, 2), pads=(2, 1, 0, 0), groups=5
+    ),
+    "of one channel and three filters": ConvShape(
+        channels=7, height=6, width=6, filters=21, kernel=(3, 3), pads=(1,) * 4, groups=7
+    ),
+    "of more channels than filters": ConvShape(
+        channels=48, height=4, width=13, filters=12, kernel=(1, 3), pads=(0, 1, 0, 1), groups=3
+    ),
+    "of eight": ConvShape(
+        channels=16, height=6, width=10, filters=16, kernel=(3, 3), pads=(1,) * 4, groups=2
+    ),
+    "of ten": ConvShape(
+        channels=30, height=5, width=9, filters=30, kernel=(3, 3), pads=(1,) * 4, groups=3
+    ),
+    "of twenty channels and one filter": ConvShape(
+        channels=60, height=3, width=9, filters=3, kernel=(1, 9), pads=(0, 4) * 2, groups=3
+    ),
+    "of twenty, few taps": ConvShape(
+        channels=60, height=5, width=5, filters=60, kernel=(3, 1), strides=(1, 2), groups=3
+    ),
+    "windows beside the image": ConvShape(
+        channels=8, height=3, width=3, filters=8, kernel=(2, 2), pads=(4,) * 4, groups=4
+    ),
+}
+
 
 def expected(shape, image, weights, bias, residual):
     """The group as ONNX Runtime computes it, then a clip to -1..2."""
@@ -51,7 +94,7 @@ def expected(shape, image, weights, bias, residual):
         strides=shape.strides,
         pads=shape.pads,
         dilations=shape.dilations,
-        group=weights.shape[0] if weights.shape[1] == 1 != shape.channels else shape.groups,
+        group=shape.channels // weights.shape[1],
     )
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
@@ -119,6 +162,59 @@ def test_depthwise(strides, processor, run, block):
     )
     for schedule in DepthwiseConv.space(shape, processor[0]):
         check(schedule, shape, (20, 1, 3, 3), processor, run, block)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups(name, processor, run, block):
+    shape = GROUPED[name]
+    space = GroupedConv.space(shape, processor[0])
+    assert space
+    assert len(set(space)) == len(space)
+    weights = (shape.filters, shape.channels // shape.groups, *shape.kernel)
+    for schedule in space[:3] + space[3::4]:
+        check(schedule, shape, weights, processor, run, block)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    groups=st.integers(1, 5),
+    seen=st.integers(1, 4),
+    made=st.integers(1, 4),
+    size=st.tuples(st.integers(3, 12), st.integers(3, 12)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*[st.integers(0, 2)] * 4),
+)
+def test_any_groups(processor, run, block, groups, seen, made, size, **given_shape):
+    shape = ConvShape(
+        channels=groups * seen,
+        height=size[0],
+        width=size[1],
+        filters=groups * made,
+        groups=groups,
+        **given_shape,
+    )
+    space = GroupedConv.space(shape, processor[0])
+    weights = (shape.filters, seen, *shape.kernel)
+    check(space[0], shape, weights, processor, run, block)
+
+
+@pytest.mark.parametrize("mcpu", ["x86-64", "x86-64-v4"])
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups_in_vectors_of_other_widths(name, mcpu, run, block):
+    shape, vectors = GROUPED[name], WIDTHS[mcpu]
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 1})
+    weights = (shape.filters, shape.channels // shape.groups, *shape.kernel)
+    schedule, *_ = GroupedConv.space(shape, vectors)
+    check(schedule, shape, weights, (vectors, target), run, block)
+
+
+def test_two_threads_share_groups(two_threads, run, block):
+    shape = ConvShape(
+        channels=64, height=20, width=20, filters=64, kernel=(3, 3), pads=(1,) * 4, groups=16
+    )
+    for schedule in GroupedConv.space(shape, two_threads[0])[:2]:
+        check(schedule, shape, (64, 4, 3, 3), two_threads, run, block)
 
 
 @settings(max_examples=12, deadline=None)
