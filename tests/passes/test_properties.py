@@ -34,6 +34,9 @@ LAYERS = (
     "attention",
     "layouts",
     "hollow",
+    "turned",
+    "swapped",
+    "chain",
 )
 
 
@@ -188,6 +191,30 @@ class Network:
         behind = self.weight(self.rng.normal(0, 0.5 / edge, shape))
         return self.node("Conv", inner, behind, pads=[edge // 2] * 4)
 
+    def turned(self, draw):
+        """Arithmetic with the channels last, and a convolution behind it."""
+        last = self.node("Transpose", self.value, perm=[0, 2, 3, 1])
+        number = self.rng.uniform(0.5, 2, self.channels)
+        op = draw(st.sampled_from(("Add", "Sub", "Mul", "Div")))
+        done = self.node(op, last, self.weight(number))
+        self.value = self.node("Transpose", done, perm=[0, 3, 1, 2])
+        return self.conv(draw)
+
+    def swapped(self, draw):
+        """Channels in another order, arithmetic or not, and a convolution behind them."""
+        order = self.weight(np.array(draw(st.permutations(range(self.channels)))))
+        self.value = self.node("Gather", self.value, order, axis=1)
+        if draw(st.booleans()):
+            self.value = self.arithmetic(draw)
+        return self.conv(draw)
+
+    def chain(self, draw):
+        """Some arithmetic, and an activation on either side."""
+        self.value = self.node("Relu", self.value)
+        for _ in range(draw(st.integers(2, 4))):
+            self.value = self.arithmetic(draw)
+        return self.node("Relu", self.value)
+
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))
         return self.value
@@ -250,7 +277,7 @@ def test_exact_keeps_the_answer_and_every_pass_has_work():
 
 def test_a_wrong_pass_is_found(monkeypatch):
     """Offsets moved past zero padding: not every network has one, some generated one does."""
-    monkeypatch.setattr(normalization, "_pads", lambda conv: False)
+    monkeypatch.setattr(normalization, "pads", lambda conv: False)
 
     @settings(deadline=None, max_examples=200, derandomize=True, phases=[Phase.generate])
     @given(networks(layers=("block", "unary", "pool")))
