@@ -32,35 +32,47 @@ def exchange(
         names: The graph's names.
         grows: Whether its constants may take more elements than before.
     """
+    found = plan(first, behind, grows=grows)
+    if isinstance(found, str):
+        return found
+    for (node, position), array in found.items():
+        _give(node, position, array, names)
+    place = data_input(first)
+    assert place is not None
+    _rewire(first, place, behind, names)
+    return None
+
+
+def plan(
+    first: ir.Node, behind: Sequence[ir.Node], *, grows: bool = False
+) -> dict[tuple[ir.Node, int], Array | None] | str:
+    """Return which inputs become which constants when nodes are exchanged, or why not."""
     place = data_input(first)
     assert place is not None
     constants = _constants(first, place)
     if any(_broadcasts(array, first, place) for array in constants.values()):
         return "the constant may give the value its shape"
     before = sum(array.size for array in constants.values())
-    bounds: dict[ir.Node, list[Array | None]] = {}
+    given: dict[tuple[ir.Node, int], Array | None] = {}
     for node in behind:
         reason = _obstacle(first, place, constants, node)
         if reason is not None:
             return reason
         if node.op_type == "Clip":
-            bounds[node] = _undone(first, place, constants, node)
+            for position, limit in enumerate(_undone(first, place, constants, node), start=1):
+                if limit is not None or position < len(node.inputs):
+                    given[node, position] = limit
         after = {position: moved(array, node) for position, array in constants.items()}
         constants = {p: each for p, each in after.items() if not isinstance(each, str)}
         if len(constants) < len(after):
             return next(each for each in after.values() if isinstance(each, str))
     if not grows and sum(array.size for array in constants.values()) > before:
         return "the constant would grow"
-    for node, limits in bounds.items():
-        for position, limit in enumerate(limits, start=1):
-            if limit is not None or position < len(node.inputs):
-                _give(node, position, limit, names)
     for position, array in constants.items():
         old = numbers_of(first.inputs[position])
         if old is None or old.shape != array.shape:
-            _give(first, position, array, names)
-    _rewire(first, place, behind, names)
-    return None
+            given[first, position] = array
+    return given
 
 
 def commutes(first: ir.Node, node: ir.Node) -> bool:
@@ -77,7 +89,7 @@ def _obstacle(
     first: ir.Node, place: int, constants: dict[int, Array], node: ir.Node
 ) -> str | None:
     """Return what keeps arithmetic from another node that computes, or None."""
-    if node.op_type in LAYOUTS or node.op_type in AVERAGES:
+    if node.op_type in LAYOUTS or node.op_type in AVERAGES or len(constants) != 1:
         return None
     (number,) = constants.values()
     if len(node.outputs) > 1:

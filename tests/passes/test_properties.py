@@ -37,6 +37,9 @@ LAYERS = (
     "turned",
     "swapped",
     "chain",
+    "resampled",
+    "bounded",
+    "precise",
 )
 
 
@@ -214,6 +217,30 @@ class Network:
         for _ in range(draw(st.integers(2, 4))):
             self.value = self.arithmetic(draw)
         return self.node("Relu", self.value)
+
+    def resampled(self, draw):
+        """Enlarged and made small again, or the other way round."""
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        factor = draw(st.sampled_from((0.5, 2.0, 4.0)))
+        for each in (factor, 1 / factor):
+            scales = self.weight(np.float32([1, 1, each, each]))
+            self.value = self.node("Resize", self.value, "", scales, **how)
+        return self.unary(draw)
+
+    def bounded(self, draw):
+        """A Clip and a Relu, in either order."""
+        first, second = draw(st.permutations(("Clip", "Relu")))
+        for op in (first, second):
+            bounds = [self.weight(-0.5), self.weight(1.5)] if op == "Clip" else []
+            self.value = self.node(op, self.value, *bounds)
+        return self.value
+
+    def precise(self, draw):
+        """By way of double precision, with something there or not."""
+        self.value = self.node("Cast", self.value, to=onnx.TensorProto.DOUBLE)
+        if draw(st.booleans()):
+            self.value = self.node("Relu", self.value)
+        return self.node("Cast", self.value, to=onnx.TensorProto.FLOAT)
 
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))
