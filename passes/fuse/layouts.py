@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import GraphPass, Names, Note, PassContext, PassResult, note
 from suture.passes.fuse.exchange import exchange, plan
+from suture.passes.fuse.merged_axes import put_before, turned_before
 from suture.passes.making import new_node, new_reshape, put
 from suture.passes.recognise.by_element import data_input, only_reader
 from suture.passes.recognise.values import DEFAULT_DOMAINS, is_fixed, shape_of
@@ -23,7 +24,8 @@ class ComposeLayouts(GraphPass):
     Before: ``t = Transpose<perm=[0,2,3,1]>(x); y = Transpose<perm=[0,3,1,2]>(t)``.
     After: readers of y read x. Two that do not cancel out become one.
     What works element by element between them is moved behind both. A Transpose that moves
-    only axes of one element is a Reshape, and is composed as that.
+    only axes of one element is a Reshape, and is composed as that. A Reshape that joins
+    neighbouring axes between two Transposes goes behind both.
     """
 
     name: ClassVar[str] = "compose-layouts"
@@ -34,6 +36,7 @@ class ComposeLayouts(GraphPass):
         for node in list(model.graph):
             before = _before(node)
             if before is None:
+                made += _turn_before(model.graph, names, node)
                 continue
             first, between = before
             told = note(node, f"composed with {first.name or first.op_type}")
@@ -65,6 +68,28 @@ def _before(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
         between.insert(0, first)
         value = first.inputs[place]
     return None
+
+
+def _turn_before(graph: ir.Graph, names: Names, last: ir.Node) -> list[Note]:
+    """Make two of a Transpose, a Reshape that joins axes and a Transpose; note it if done."""
+    nodes, value = [last], last.inputs[0] if _kind(last) == "transpose" else None
+    for kind in ("reshape", "transpose"):
+        maker = None if value is None or only_reader(value) is None else value.producer()
+        if maker is None or _kind(maker) != kind or maker.graph is not graph:
+            return []
+        nodes.insert(0, maker)
+        value = maker.inputs[0]
+    first, reshape, _ = nodes
+    perms = [node.attributes.get_ints("perm", ()) for node in (first, last)]
+    if not (all(perms) and is_fixed(reshape.inputs[0]) and is_fixed(reshape.outputs[0])):
+        return []
+    sizes = shape_of(reshape.inputs[0]), shape_of(reshape.outputs[0])
+    order = turned_before(*sizes, perms[1])
+    if order is None:
+        return []
+    told = note(last, f"turned before {reshape.name or reshape.op_type} joins axes")
+    put_before(graph, names, (first, reshape, last), order)
+    return [told]
 
 
 def _kind(node: ir.Node) -> str | None:

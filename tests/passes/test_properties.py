@@ -40,6 +40,7 @@ LAYERS = (
     "resampled",
     "bounded",
     "precise",
+    "recurrent",
 )
 
 
@@ -241,6 +242,17 @@ class Network:
         if draw(st.booleans()):
             self.value = self.node("Relu", self.value)
         return self.node("Cast", self.value, to=onnx.TensorProto.FLOAT)
+
+    def recurrent(self, draw):
+        """A GRU over the rows, from zero or another state."""
+        rows = 2 * self.channels
+        x = self.node("Reshape", self.value, self.weight(np.array([rows, SIZE, SIZE])))
+        shapes = ((1, 3 * SIZE, SIZE), (1, 3 * SIZE, SIZE), (1, 6 * SIZE))
+        numbers = [self.weight(self.rng.normal(0, 0.3, shape)) for shape in shapes]
+        state = np.full((1, SIZE, SIZE), draw(st.sampled_from((0.0, 0.5))))
+        y = self.node("GRU", x, *numbers, "", self.weight(state), hidden_size=SIZE)
+        shape = self.weight(np.array([2, self.channels, SIZE, SIZE]))
+        return self.node("Reshape", y, shape)
 
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))

@@ -65,6 +65,34 @@ def test_declines_what_lies_between_a_constant_that_would_grow(parse, check):
     assert done.declined == [("two", "the constant would grow")]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "ops"),
+    [
+        ("0,2,3,1", "0,2,1", ["Reshape", "Exp"]),
+        ("0,2,1,3", "1,0,2", ["Transpose", "Reshape", "Exp"]),
+    ],
+    ids=["undone", "turned"],
+)
+def test_a_reshape_that_joins_axes_goes_behind_both(parse, check, first, last, ops):
+    """As vision transformers write it, and recurrent layers of two directions."""
+    nodes = (
+        f"a = Transpose<perm=[{first}]>(x) [join] b = Reshape(a, s)"
+        f" [two] c = Transpose<perm=[{last}]>(b) y = Exp(c)"
+    )
+    joined = np.array([2, 20, 3] if ops[0] == "Reshape" else [2, 4, 15])
+    done = check(ComposeLayouts(), parse(written(nodes, "float[2,3,4,5] x"), s=joined))
+    assert (done.ops, done.made) == (ops, [("two", "turned before join joins axes")])
+
+
+def test_a_reshape_that_joins_parts_of_axes_stays(parse, check):
+    nodes = (
+        "a = Transpose<perm=[1,0,2]>(x) b = Reshape(a, s)"
+        " c = Transpose<perm=[1,0]>(b) y = Exp(c)"
+    )
+    model = parse(written(nodes, "float[4,6,5] x", "float[A,B] y"), s=np.array([12, 10]))
+    assert check(ComposeLayouts(), model).ops == ["Transpose", "Reshape", "Transpose", "Exp"]
+
+
 def test_transposes_of_a_free_size_are_composed(parse, check):
     text = written(
         "a = Transpose<perm=[0,2,1]>(x) b = Transpose<perm=[0,2,1]>(a) y = Exp(b)",
