@@ -173,6 +173,7 @@ def test_a_pattern_selects_what_is_installed_in_the_order_that_is_declared():
         "fold-normalization",
         "fold-batch-norm",
         "fold-channel-order",
+        "fold-pads",
     ]
 
 

@@ -34,6 +34,11 @@ LAYERS = (
     "attention",
     "layouts",
     "hollow",
+)
+"""What layers of networks are made of."""
+JOINTS = (
+    "block",
+    "unary",
     "turned",
     "swapped",
     "chain",
@@ -42,6 +47,7 @@ LAYERS = (
     "precise",
     "recurrent",
 )
+"""What stands between components, and around the first and last layers."""
 
 
 @dataclass
@@ -305,12 +311,16 @@ def check(model):
 def test_exact_keeps_the_answer_and_every_pass_has_work():
     fired = set()
 
-    @settings(deadline=None, max_examples=60, derandomize=True)
-    @given(networks())
-    def keeps(model):
-        fired.update(check(model))
+    def keep(layers, examples):
+        @settings(deadline=None, max_examples=examples, derandomize=True)
+        @given(networks(layers))
+        def keeps(model):
+            fired.update(check(model))
 
-    keeps()
+        keeps()
+
+    keep(LAYERS, 60)
+    keep(JOINTS, 30)
     assert fired == {str(graph_pass) for graph_pass in parse_pipeline("exact")}
 
 
