@@ -32,7 +32,8 @@ class ComposeArithmetic(GraphPass):
     Before: ``t = Mul(x, 255); u = Div(t, 127.5); y = Sub(u, 1)``.
     After: ``t = Mul(x, 2); y = Add(t, -1)``.
     In front of a Conv that pads with zeros the sum comes first, since a Conv takes in the
-    product then: ``x * s + o`` is ``(x + o / s) * s``.
+    product then: ``x * s + o`` is ``(x + o / s) * s``. What adds zero or multiplies by one
+    goes.
     """
 
     name: ClassVar[str] = "compose-arithmetic"
@@ -43,13 +44,15 @@ class ComposeArithmetic(GraphPass):
         made, declined, names = [], [], Names(model.graph)
         for node in list(model.graph):
             chain = _chain(node)
-            if len(chain) < 2:
+            if not chain:
                 continue
-            told = note(chain[-1], f"{len(chain)} nodes of arithmetic made one or two")
+            told = note(
+                chain[-1], f"{len(chain)} nodes of arithmetic made fewer, or in another order"
+            )
             reason = _compose(model.graph, chain, names)
             if reason is None:
                 made.append(told)
-            elif reason:
+            elif reason and len(chain) > 1:
                 declined.append(note(chain[-1], reason))
         return PassResult(model, made=tuple(made), declined=tuple(declined))
 

@@ -25,12 +25,16 @@ RANGES = {
 }
 """Between which numbers the results of operators lie."""
 
+EXTREMES = frozenset({"Max", "Min"})
 Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class ComposeClips(GraphPass):
     """Make Clips and Relus that follow each other one, and take out those that do nothing.
+
+    So with Max and Min of a value and one number. onnxscript's rules for this are not used:
+    they give another answer where bounds do not meet, as in ``Clip(Clip(x, 0, 1), 2, 3)``.
 
     Before: ``t = Relu(x); y = Clip(t, -1, 6)``, or ``t = Sigmoid(x); y = Clip(t, 0, 1)``.
     After: ``y = Clip(x, 0, 6)``, and ``y = Sigmoid(x)``.
@@ -44,7 +48,7 @@ class ComposeClips(GraphPass):
         made, declined, names = [], [], Names(model.graph)
         for node in list(model.graph):
             bounds = _bounds(node)
-            first = node.inputs[0].producer() if bounds and node.inputs[0] else None
+            first = _data(node).producer() if bounds else None
             if first is None or bounds is None or first.graph is not node.graph:
                 continue
             before = _range(first)
@@ -65,6 +69,8 @@ def _bounds(node: ir.Node) -> Bounds | None:
         return None
     if node.op_type == "Relu":
         return 0.0, inf
+    if node.op_type in EXTREMES:
+        return _extreme(node)
     if node.op_type != "Clip" or {"min", "max"} & set(node.attributes):
         return None
     found = []
@@ -75,6 +81,25 @@ def _bounds(node: ir.Node) -> Bounds | None:
             return None
         found.append(free if numbers is None else float(numbers.reshape(())))
     return None if np.isnan(found).any() else (min(found), found[1])  # the upper one wins
+
+
+def _extreme(node: ir.Node) -> Bounds | None:
+    """Return the bounds of a Max or Min with one number, or None for anything else."""
+    numbers = [each for each in map(numbers_of, node.inputs) if each is not None]
+    if len(node.inputs) != 2 or len(numbers) != 1 or numbers[0].size != 1:
+        return None
+    source, number = _data(node), float(numbers[0].reshape(()))
+    if source.shape is None or numbers[0].ndim > len(source.shape) or np.isnan(number):
+        return None
+    return (number, inf) if node.op_type == "Max" else (-inf, number)
+
+
+def _data(node: ir.Node) -> ir.Value:
+    """Return what a node bounds."""
+    known = node.op_type in EXTREMES and numbers_of(node.inputs[0]) is not None
+    value = node.inputs[int(known)]
+    assert value is not None
+    return value
 
 
 def _range(node: ir.Node) -> Bounds | None:
@@ -119,7 +144,7 @@ def _compose(
     if only_reader(node.outputs[0]) is None:
         return "what lies between has other readers"
     bounds = [min(max(bound, least), most) for bound in (low, high)]
-    source, dtype = node.inputs[0], result.dtype
+    source, dtype = _data(node), result.dtype
     assert dtype is not None
     name = f"{after.name or after.op_type}.composed"
     limits: list[ir.Value | None] = []

@@ -18,6 +18,7 @@ NUMBERS = {
     "std": (3, 1, 1),
     "row": (8,),
     "zero": np.float32([1, 0, 2, 1, 1, 1, 1, 1]),
+    "none": np.zeros((1, 3, 1, 1), np.float32),
     "huge": np.float32(1e30),
 }
 
@@ -41,8 +42,11 @@ def written(parse, nodes, inputs="float[1,3,8,8] x", outputs="float[N,C,H,W] y")
         ("t = Mul(x, two) u = Sub(t, one) v = Add(u, one) [b] z = Mul(v, half) y = Exp(z)",
          ["Exp"]),
         ("t = Div(x, std) [b] y = Mul(t, two)", ["Mul"]),
+        ("t = Div(x, one) y = Exp(t)", ["Exp"]),
+        ("t = Add(none, x) y = Exp(t)", ["Exp"]),
     ],
-    ids=["factors", "turned", "terms", "chain", "undone", "undone in four", "output"],
+    ids=["factors", "turned", "terms", "chain", "undone", "undone in four", "output", "by one",
+         "zero"],
 )  # fmt: skip
 def test_makes_chains_shorter(parse, check, nodes, ops):
     assert check(ComposeArithmetic(), written(parse, nodes)).ops == ops
@@ -51,7 +55,7 @@ def test_makes_chains_shorter(parse, check, nodes, ops):
 def test_says_how_many_became_one(parse, check):
     nodes = "t = Mul(x, two) [b] u = Mul(t, two) y = Exp(u)"
     done = check(ComposeArithmetic(), written(parse, nodes))
-    assert done.made == [("b", "2 nodes of arithmetic made one or two")]
+    assert done.made == [("b", "2 nodes of arithmetic made fewer, or in another order")]
 
 
 @pytest.mark.parametrize(

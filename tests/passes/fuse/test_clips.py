@@ -16,6 +16,7 @@ NUMBERS = {
     "two": np.float32(2),
     "six": np.float32(6),
     "bytes": np.float32(255),
+    "many": (50,),
 }
 
 
@@ -38,6 +39,9 @@ def written(parse):
         ("t = Clip(x, two, half) y = Clip(t, minus, one)", ["Clip"]),
         ("t = Clip(x, two, half) y = Clip(t, one, six)", ["Clip"]),
         ("t = Relu(x) y = Clip(t, , six)", ["Clip"]),
+        ("t = Max(x, zero) y = Min(six, t)", ["Clip"]),
+        ("t = Max(zero, x) u = Relu(t) y = Exp(u)", ["Max", "Exp"]),
+        ("t = Min(x, one) y = Max(t, two)", ["Clip"]),
         ("t = Clip(x, minus, six) y = Relu(t)", ["Clip"]),
         ("t = Clip(x, minus) y = Relu(t)", ["Relu"]),
         ("t = Relu(x) u = Relu(t) v = Relu(u) y = Exp(v)", ["Relu", "Exp"]),
@@ -85,8 +89,9 @@ def test_declines_what_others_read(written, check):
         "t = Sigmoid(x) y = Clip(t, zero, one)",
         "t = Exp(x) y = Clip(t, zero, one)",
         "t = Neg(x) y = Relu(t)",
+        "t = Max(x, many) y = Relu(t)",
     ],
-    ids=["cuts", "names an output", "above", "negative"],
+    ids=["cuts", "names an output", "above", "negative", "many"],
 )
 def test_leaves_alone(written, check, nodes):
     done = check(ComposeClips(), written(nodes))
