@@ -28,10 +28,12 @@ from suture.passes.pipeline_file import SUFFIX, read_pipeline
 GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
-    "exact": "infer-shapes,remove-identities,fold-constants,merge-equal-subgraphs,raise-opset,"
-    "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
-    "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
-    "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
+    "exact": "infer-shapes,remove-identities,fold-constants,remove-zero-states,"
+    "merge-equal-subgraphs,raise-opset,fuse-layer-norm,fuse-activation,fuse-attention,"
+    "join-projections,compose-layouts,fold-affine,sink-arithmetic,compose-arithmetic,"
+    "fold-normalization,fold-channel-order,fold-pads,fold-batch-norm,"
+    "prune-constant-channels,compose-casts,compose-clips,compose-layouts,compose-resizes,"
+    "flatten-rows,fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels{required=false},exact",
     "small": "exact,prune-channels{required=false},exact,tile-*",
     "none": "",

@@ -7,8 +7,11 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import GraphPass, Names, Note, PassContext, PassResult, note
+from suture.passes.fuse.exchange import exchange, plan
+from suture.passes.fuse.merged_axes import put_before, turned_before
 from suture.passes.making import new_node, new_reshape, put
+from suture.passes.recognise.by_element import data_input, only_reader
 from suture.passes.recognise.values import DEFAULT_DOMAINS, is_fixed, shape_of
 
 RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
@@ -20,7 +23,9 @@ class ComposeLayouts(GraphPass):
 
     Before: ``t = Transpose<perm=[0,2,3,1]>(x); y = Transpose<perm=[0,3,1,2]>(t)``.
     After: readers of y read x. Two that do not cancel out become one.
-    A Transpose that moves only axes of one element is a Reshape, and is composed as that.
+    What works element by element between them is moved behind both. A Transpose that moves
+    only axes of one element is a Reshape, and is composed as that. A Reshape that joins
+    neighbouring axes between two Transposes goes behind both.
     """
 
     name: ClassVar[str] = "compose-layouts"
@@ -29,25 +34,62 @@ class ComposeLayouts(GraphPass):
         """Compose from the first node on, so that a chain of any length becomes one."""
         made, declined, names = [], [], Names(model.graph)
         for node in list(model.graph):
-            first = _before(node)
-            if first is None:
+            before = _before(node)
+            if before is None:
+                made += _turn_before(model.graph, names, node)
                 continue
+            first, between = before
             told = note(node, f"composed with {first.name or first.op_type}")
-            reason = _compose(model.graph, names, first, node)
+            reason = _obstacle(first, between, node)
             if reason is None:
+                for each in reversed(between):
+                    exchange(each, [node], names)
+                _compose(model.graph, names, first, node)
                 made.append(told)
             else:
                 declined.append(note(node, reason))
         return PassResult(model, made=tuple(made), declined=tuple(declined))
 
 
-def _before(node: ir.Node) -> ir.Node | None:
-    """Return what a node rearranges the result of, if that is of its own kind."""
+def _before(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:
+    """Return what of a node's kind stands before it, and what works by element between."""
     kind = _kind(node)
-    first = node.inputs[0].producer() if kind and node.inputs[0] is not None else None
-    if first is None or first.graph is not node.graph or _kind(first) != kind:
-        return None
-    return first
+    value = node.inputs[0] if kind else None
+    between: list[ir.Node] = []
+    while value is not None:
+        first = value.producer()
+        if first is None or first.graph is not node.graph:
+            return None
+        if _kind(first) == kind:
+            return first, between
+        place = data_input(first)
+        if place is None or only_reader(value) is None:
+            return None
+        between.insert(0, first)
+        value = first.inputs[place]
+    return None
+
+
+def _turn_before(graph: ir.Graph, names: Names, last: ir.Node) -> list[Note]:
+    """Make two of a Transpose, a Reshape that joins axes and a Transpose; note it if done."""
+    nodes, value = [last], last.inputs[0] if _kind(last) == "transpose" else None
+    for kind in ("reshape", "transpose"):
+        maker = None if value is None or only_reader(value) is None else value.producer()
+        if maker is None or _kind(maker) != kind or maker.graph is not graph:
+            return []
+        nodes.insert(0, maker)
+        value = maker.inputs[0]
+    first, reshape, _ = nodes
+    perms = [node.attributes.get_ints("perm", ()) for node in (first, last)]
+    if not (all(perms) and is_fixed(reshape.inputs[0]) and is_fixed(reshape.outputs[0])):
+        return []
+    sizes = shape_of(reshape.inputs[0]), shape_of(reshape.outputs[0])
+    order = turned_before(*sizes, perms[1])
+    if order is None:
+        return []
+    told = note(last, f"turned before {reshape.name or reshape.op_type} joins axes")
+    put_before(graph, names, (first, reshape, last), order)
+    return [told]
 
 
 def _kind(node: ir.Node) -> str | None:
@@ -69,42 +111,50 @@ def _moves_nothing(node: ir.Node) -> bool:
     return moved == sorted(moved) and list(perm) != sorted(perm)
 
 
-def _compose(graph: ir.Graph, names: Names, first: ir.Node, second: ir.Node) -> str | None:
-    """Put one node, or none, in place of the second; return why not, or None where done."""
-    middle, source = second.inputs[0], first.inputs[0]
-    assert middle is not None
-    assert source is not None
+def _obstacle(first: ir.Node, between: list[ir.Node], second: ir.Node) -> str | None:
+    """Return what keeps two layouts from becoming one, or None."""
+    middle = first.outputs[0]
     if middle.is_graph_output() or len(middle.uses()) > 1:
         return "what lies between has other readers"
+    if _kind(second) == "reshape" and not is_fixed(second.outputs[0]):
+        return "the shape behind it is not fixed"
+    perms = [node.attributes.get_ints("perm", ()) for node in (first, second)]
+    if _kind(second) == "transpose" and not all(perms):
+        return "it turns the axes round, and their number is not told"
+    plans = (plan(each, [second]) for each in between)
+    return next((found for found in plans if isinstance(found, str)), None)
+
+
+def _compose(graph: ir.Graph, names: Names, first: ir.Node, second: ir.Node) -> None:
+    """Put one node, or none, in place of two that follow each other."""
+    source = first.inputs[0]
+    assert source is not None
     if _kind(second) == "reshape":
-        if not is_fixed(second.outputs[0]):
-            return "the shape behind it is not fixed"
         shape = shape_of(second.outputs[0])
-        if is_fixed(source) and shape_of(source) == shape and _pass_on(graph, source, second):
-            graph.remove([second, first], safe=True)
-            return None
-        node = new_reshape(graph, names, source, shape, name=f"{second.name}.composed")
+        same = is_fixed(source) and shape_of(source) == shape
     else:
-        perms = [node.attributes.get_ints("perm", None) for node in (first, second)]
-        if perms[0] is None or perms[1] is None:
-            return "it turns the axes round, and their number is not told"
-        perm = [perms[0][axis] for axis in perms[1]]
-        if perm == sorted(perm) and _pass_on(graph, source, second):
-            graph.remove([second, first], safe=True)
-            return None
+        inner, outer = (node.attributes.get_ints("perm", ()) for node in (first, second))
+        perm = [inner[axis] for axis in outer]
+        same = perm == sorted(perm)
+    if same and _pass_on(source, second):
+        graph.remove([second, first], safe=True)
+        return
+    name = f"{second.name}.composed"
+    if _kind(second) == "reshape":
+        node = new_reshape(graph, names, source, shape, name=name)
+    else:
         node = new_node(
             names,
             "Transpose",
             [source],
-            name=f"{second.name}.composed",
+            name=name,
             attributes={"perm": perm},
             dtype=second.outputs[0].dtype,
         )
     put(graph, [node], [first, second])
-    return None
 
 
-def _pass_on(graph: ir.Graph, source: ir.Value, node: ir.Node) -> bool:
+def _pass_on(source: ir.Value, node: ir.Node) -> bool:
     """Let the readers of a node read a value, if the node names no output of the graph."""
     if node.outputs[0].is_graph_output():
         return False

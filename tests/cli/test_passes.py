@@ -110,6 +110,8 @@ def test_the_model_is_dumped_as_each_pass_leaves_it(suture, net, tmp_path):
         "02-fold-affine.onnx",
         "03-fold-normalization.onnx",
         "04-fold-batch-norm.onnx",
+        "05-fold-channel-order.onnx",
+        "06-fold-pads.onnx",
     ]
     assert "as asked for" in (tmp_path / "out" / "report.html").read_text("utf-8")
 

@@ -172,6 +172,8 @@ def test_a_pattern_selects_what_is_installed_in_the_order_that_is_declared():
         "fold-affine",
         "fold-normalization",
         "fold-batch-norm",
+        "fold-channel-order",
+        "fold-pads",
     ]
 
 

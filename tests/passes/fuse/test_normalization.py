@@ -210,6 +210,48 @@ def test_new_weights_get_names_that_no_value_has(parse, check):
     assert sorted(model.graph.initializers) == ["conv.bias.1", "conv.weight", "mean", "w"]
 
 
+@pytest.mark.parametrize("attributes", ["", "<transB=1, alpha=0.5>"])
+@pytest.mark.parametrize("bias", ["", ", b", ", one"])
+def test_folds_into_a_product_with_bias(parse, check, attributes, bias):
+    nodes = f"t = Sub(x, k) u = Div(t, std) [fc] y = Gemm{attributes}(u, w{bias})"
+    given = {"b": (5,), "one": np.float32(1)}
+    model = parse(
+        f"g (float[2,6] x) => (float[2,5] y) {{ {nodes} }}",
+        k=(6,),
+        std=(),
+        w=(5, 6) if attributes else (6, 5),
+        **{name: each for name, each in given.items() if bias.endswith(f" {name}")},
+    )
+    assert check(FoldNormalization(), model).ops == ["Gemm"]
+
+
+def test_a_product_without_bias_takes_the_scale_only(parse, check):
+    nodes = "[sub] t = Sub(x, k) [div] u = Div(t, std) y = MatMul(u, w)"
+    text = f"g (float[2,3,6] x) => (float[2,3,5] y) {{ {nodes} }}"
+    done = check(FoldNormalization(), parse(text, k=(6,), std=(6,), w=(6, 5)))
+    assert done.ops == ["Sub", "MatMul"]
+    assert done.declined == [("sub", "a MatMul has no bias")]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        ("y = Gemm<transA=1>(u, w)", "it is no product of rows with a matrix"),
+        ("v = Gemm(u, w) z = Gemm(x, w) y = Add(v, z)",
+         "the weights are shared with another node"),
+        ("y = Gemm<beta=0.5>(u, w, b)", "the bias is scaled"),
+        ("y = Gemm(u, w, rows)", "the bias varies by row"),
+    ],
+    ids=["turned", "shared", "scaled", "rows"],
+)  # fmt: skip
+def test_declines_other_products(parse, check, nodes, reason):
+    given = {"b": (5,), "rows": (6, 5)}
+    text = f"g (float[6,6] x) => (float[6,5] y) {{ [n] u = Add(x, one) {nodes} }}"
+    weights = {name: each for name, each in given.items() if f"{name})" in nodes}
+    model = parse(text, one=np.float32(1), w=(6, 5), **weights)
+    assert check(FoldNormalization(), model).declined == [("n", reason)]
+
+
 def test_leaves_arithmetic_on_two_inputs_alone(parse, check):
     text = image("u = Sub(x, m) y = Conv(u, w)", inputs="float[2,3,8,8] x, float[3,1,1] m")
     done = check(FoldNormalization(), parse(text, w=(4, 3, 3, 3)))
@@ -227,7 +269,7 @@ def test_shared_weights_are_not_changed_for_the_other_convolution(parse, check):
 
 def test_the_check_fails_an_offset_moved_past_padding(parse, check, monkeypatch):
     """The rule of the pass that is easiest to forget, taken out."""
-    monkeypatch.setattr(normalization, "_pads", lambda conv: False)
+    monkeypatch.setattr(normalization, "pads", lambda conv: False)
     nodes = f"{NORMALIZE} [conv] y = Conv<pads=[1,1,1,1]>(u, w)"
     with pytest.raises(VerifyError, match="of the output's magnitude"):
         check(FoldNormalization(), parse(image(nodes), w=(4, 3, 3, 3), **CHANNELS))

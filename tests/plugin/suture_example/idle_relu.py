@@ -7,15 +7,15 @@ import onnx_ir as ir
 
 from suture.passes.base import GraphPass, PassContext, PassResult, note
 
-NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Sigmoid", "Softmax"})
+NEVER_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Softmax", "Softplus"})
 
 
 @dataclass(frozen=True)
 class RemoveIdleRelu(GraphPass):
     """Delete Relu where nothing is negative.
 
-    Before: ``t = Sigmoid(x); u = Relu(t); y = Neg(u)``.
-    After: ``t = Sigmoid(x); y = Neg(t)``.
+    Before: ``t = Softplus(x); u = Relu(t); y = Neg(u)``.
+    After: ``t = Softplus(x); y = Neg(t)``.
 
     Attributes:
         also: Further operators that are never negative in this model, joined by ``+``.
