@@ -42,7 +42,7 @@ MOST_PRODUCTS = 1024
 """Products of a row of the window of one channel that code is written out for."""
 MOST_STEPS = 56
 """Weights of a row of the window of all channels that code is written out for."""
-BEGIN, PUT_TOGETHER, LATENCY = 20.0, 0.25, 4.0
+BEGIN, PUT_TOGETHER, LATENCY = 20.0, 0.15, 4.0
 """Cycles to begin a tile, to put a vector together, and of a multiply-add."""
 
 
