@@ -210,6 +210,7 @@ CASES = (
     conv("grouped", 96, 96, 28, kernel=(3, 3), groups=8),
     conv("grouped", 120, 120, 28, kernel=(3, 3), groups=6),
     conv("grouped", 256, 256, 28, kernel=(3, 3), groups=32),
+    conv("grouped", 256, 256, 56, kernel=(3, 3), stride=2, groups=32),
     conv("grouped", 512, 512, 14, kernel=(3, 3), groups=32),
     conv("grouped", 32, 64, 56, kernel=(3, 3), groups=32),
     conv("grouped", 272, 272, 28, groups=4),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import light
 import onnx_ir as ir
-from convolutional import mobilenet_v2, unet
+from convolutional import mobilenet_v2, resnext50, unet
 from quantised import QUANTISED
 from transformers import bert, vit_tiny
 
@@ -24,7 +24,7 @@ SETS = {"light": light.NAMES, "built": (*BUILT, FACE), "quantised": tuple(QUANTI
 ALL = ("light", "built")
 """The sets in float32."""
 
-EXTRA = {"bert_masked": partial(bert, masked=True)}
+EXTRA = {"bert_masked": partial(bert, masked=True), "resnext50": resnext50}
 """Networks in no set, for those who ask by name."""
 
 

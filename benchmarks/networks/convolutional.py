@@ -41,6 +41,30 @@ def mobilenet_v2() -> ir.Model:
     return draft.finish(draft.classify(x, 1280, 1000))
 
 
+def resnext50(groups: int = 32) -> ir.Model:
+    """Return ResNeXt-50 32×4d at 224×224 (Xie et al., 2017), normalisations folded."""
+    draft = Draft("resnext50", (1, 3, 224, 224))
+
+    def relu(x: ir.Value) -> ir.Value:
+        return draft.op("Relu", x)
+
+    x = relu(draft.conv(draft.inputs[0], (3, 64, 7), stride=2))
+    x = draft.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    channels = 64
+    for level, repetitions in enumerate((3, 4, 6, 3)):
+        width, filters = 128 << level, 256 << level
+        for turn in range(repetitions):
+            stride = 2 if level and turn == 0 else 1
+            y = relu(draft.conv(x, (channels, width, 1)))
+            y = relu(draft.conv(y, (width, width, 3), stride=stride, groups=groups))
+            y = draft.conv(y, (width, filters, 1), gain=0.5)
+            if turn == 0:
+                x = draft.conv(x, (channels, filters, 1), stride=stride, gain=1.0)
+            x, channels = relu(draft.op("Add", y, x)), filters
+    x = draft.op("Flatten", draft.op("GlobalAveragePool", x), axis=1)
+    return draft.finish(draft.classify(x, channels, 1000))
+
+
 def unet(base: int = 16, edge: int = 256) -> ir.Model:
     """Return a small U-Net (Ronneberger et al., 2015) with padded convolutions.
 

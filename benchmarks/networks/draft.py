@@ -53,7 +53,13 @@ class Draft:
         return self.constant(self._rng.uniform(low, high, shape))
 
     def conv(
-        self, x: ir.Value, shape: tuple[int, int, int], *, stride: int = 1, groups: int = 1
+        self,
+        x: ir.Value,
+        shape: tuple[int, int, int],
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        gain: float = 2.0,
     ) -> ir.Value:
         """Return a convolution with bias, padded to keep the size at stride 1.
 
@@ -62,11 +68,12 @@ class Draft:
             shape: Input channels, output channels, edge of the window.
             stride: Step of the window.
             groups: Groups of channels.
+            gain: Variance of the output by the mean square of the input.
         """
         channels, filters, edge = shape
         fan_in = channels // groups * edge * edge
         weight = self.normal(
-            filters, channels // groups, edge, edge, deviation=(2 / fan_in) ** 0.5
+            filters, channels // groups, edge, edge, deviation=(gain / fan_in) ** 0.5
         )
         return self.op(
             "Conv",

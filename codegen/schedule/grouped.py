@@ -11,10 +11,9 @@ window that see it. No product is computed that nobody wants.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +24,14 @@ from tvm.tirx.script import builder as T  # noqa: N812 (TVM's own name for it)
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, weighed, within
 from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.patterns import (
+    Pattern,
+    cut_at_borders,
+    is_short,
+    products_by_column,
+)
 from suture.codegen.schedule.vectors import (
     Register,
-    Sections,
     Vectors,
     kernel,
     loop,
@@ -40,33 +44,8 @@ from suture.codegen.schedule.vectors import (
 MOST_ROWS = 14
 MOST_PRODUCTS = 1024
 """Products of a row of the window of one channel that code is written out for."""
-MOST_STEPS = 56
-"""Weights of a row of the window of all channels that code is written out for."""
-BEGIN, PUT_TOGETHER, LATENCY = 20.0, 0.25, 4.0
+BEGIN, PUT_TOGETHER, LATENCY = 20.0, 0.15, 4.0
 """Cycles to begin a tile, to put a vector together, and of a multiply-add."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """How filters and the channels that they see lie in blocks, until it repeats.
-
-    Attributes:
-        blocks: Blocks of filters.
-        seen: Blocks of channels.
-    """
-
-    blocks: int
-    seen: int
-
-    @classmethod
-    def of(cls, shape: ConvShape, lanes: int) -> Pattern:
-        """Return the shortest one of a convolution."""
-        seen, made = shape.channels // shape.groups, shape.filters // shape.groups
-        return next(
-            cls(blocks, blocks * lanes // made * seen // lanes)
-            for blocks in count(1)
-            if blocks * lanes % made == 0 and blocks * lanes // made * seen % lanes == 0
-        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +79,7 @@ class GroupedConv:
         steps = shape.kernel[0] * shape.channels // shape.groups
         total = 0.0
         for part in sections(shape.out[1], self.rows):
-            wide = len(_products(shape, part.size))
+            wide = len(products_by_column(shape, part.size))
             busy = max(part.size / 2, LATENCY) * shape.kernel[1]
             step = busy + PUT_TOGETHER * (wide + shape.kernel[1])
             total += part.count * (BEGIN + steps * step + part.size)
@@ -151,41 +130,6 @@ class GroupedConv:
         return kernel(arguments, body)
 
 
-def _is_short(shape: ConvShape, lanes: int) -> bool:
-    """Whether code is written out for each channel of a group, rather than a loop."""
-    steps = shape.channels // shape.groups * shape.kernel[1]
-    return Pattern.of(shape, lanes).blocks * steps <= MOST_STEPS
-
-
-def _products(shape: ConvShape, size: int) -> dict[int, list[tuple[int, int]]]:
-    """Return which output pixels and taps of a tile's row meet at each column of the image.
-
-    Columns are counted from the first one that the tile's window reaches.
-    """
-    found: dict[int, list[tuple[int, int]]] = {}
-    for pixel in range(size):
-        for tap in range(shape.kernel[1]):
-            column = pixel * shape.strides[1] + tap * shape.dilations[1]
-            found.setdefault(column, []).append((pixel, tap))
-    return dict(sorted(found.items()))
-
-
-def _cut(shape: ConvShape, rows: int) -> Iterator[Sections]:
-    """Yield the tiles of a row of the output; those that meet a border are alone."""
-    step, left = shape.strides[1], shape.pads[1]
-    for part in sections(shape.out[1], rows):
-        inside: list[int] = []
-        for first in range(part.first, part.first + part.count * part.size, part.size):
-            begin = first * step - left
-            end = begin + (part.size - 1) * step + shape.reach[1]
-            if begin >= 0 and end <= shape.width:
-                inside.append(first)
-            else:
-                yield Sections(first, part.size, 1)
-        if inside:
-            yield Sections(inside[0], part.size, len(inside))
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Nest:
     """A kernel in the making."""
@@ -208,15 +152,19 @@ class _Nest:
             with loop(times * shape.out[0], shared=shared) as line:
                 turn = named(tirx.floordiv(line, shape.out[0]))
                 y = named(tirx.floormod(line, shape.out[0]))
-                put_together = self._sources(place, turn * pattern.seen)
                 block = turn * pattern.blocks + place
-                for part in _cut(shape, rows):
+                put_together = (
+                    self._known_places(place, turn * pattern.seen)
+                    if pattern.seen
+                    else self._any_place(block)
+                )
+                for part in cut_at_borders(shape, rows):
                     with loop(part.count) as i:
                         x = part.first if part.count == 1 else part.first + i * part.size
                         self._tile(block, y, x, part.size, put_together)
 
-    def _sources(self, place: int, first: Any) -> Callable[..., Any]:
-        """Return how to put together what the filters of a block see.
+    def _known_places(self, place: int, first: Any) -> Callable[..., Any]:
+        """Return how to put together what the filters of several groups see.
 
         Args:
             place: The block's place in the pattern.
@@ -224,22 +172,14 @@ class _Nest:
         """
         shape, lanes = self.shape, self.vectors.lanes
         seen, made = shape.channels // shape.groups, shape.filters // shape.groups
-        last = ceil_div(shape.channels, lanes) - 1
         bases = [(place * lanes + lane) // made * seen for lane in range(lanes)]
-
-        def known(block: Any) -> Any:
-            # Lanes beyond the last filter may see channels beyond the last one.
-            return tirx.min(first + block, last)
-
-        def spread(channel: Any, row: Any, column: Any) -> Any:
-            one = self.image[known(channel // lanes), row, column, channel % lanes]
-            return self.vectors.spread(one)
 
         def shuffled(position: int, row: Any, column: Any) -> Any:
             channels = [base + position for base in bases]
             held = sorted({channel // lanes for channel in channels})
+            known = [self._within(first + at) for at in held]
             return tirx.Shuffle(
-                [self.vectors.load(self.image, known(at), row, column, 0) for at in held],
+                [self.vectors.load(self.image, at, row, column, 0) for at in known],
                 [
                     tirx.const(held.index(channel // lanes) * lanes + channel % lanes, "int32")
                     for channel in channels
@@ -247,13 +187,42 @@ class _Nest:
             )
 
         def blended(position: Any, row: Any, column: Any) -> Any:
-            vector = spread(bases[0] + position, row, column)
+            vector = self._spread(first * lanes + bases[0] + position, row, column)
             for base in sorted(set(bases[1:]) - {bases[0]}):
                 theirs = self.vectors.at(0) >= self.vectors.spread(bases.index(base))
-                vector = tirx.Select(theirs, spread(base + position, row, column), vector)
+                other = self._spread(first * lanes + base + position, row, column)
+                vector = tirx.Select(theirs, other, vector)
             return vector
 
-        return shuffled if _is_short(shape, lanes) and len(set(bases)) > 1 else blended
+        return shuffled if is_short(shape, lanes) and len(set(bases)) > 1 else blended
+
+    def _any_place(self, block: Any) -> Callable[..., Any]:
+        """Return how to put together what the filters of one group see, or of two."""
+        shape, lanes = self.shape, self.vectors.lanes
+        seen, made = shape.channels // shape.groups, shape.filters // shape.groups
+        group = named(tirx.floordiv(block * lanes, made))
+        begin, split = group * seen, named((group + 1) * made - block * lanes)
+
+        def put_together(position: Any, row: Any, column: Any) -> Any:
+            vector = self._spread(begin + position, row, column)
+            if made % lanes == 0:
+                return vector
+            theirs = self.vectors.at(0) >= self.vectors.spread(split)
+            other = self._spread(begin + seen + position, row, column)
+            return tirx.Select(theirs, other, vector)
+
+        return put_together
+
+    def _spread(self, channel: Any, row: Any, column: Any) -> Any:
+        """Return a vector of one number of the image."""
+        block, lane = (
+            at(channel, self.vectors.lanes) for at in (tirx.floordiv, tirx.floormod)
+        )
+        return self.vectors.spread(self.image[self._within(block), row, column, lane])
+
+    def _within(self, block: Any) -> Any:
+        """Return a block of channels; lanes beyond the last filter may see one beyond all."""
+        return tirx.min(block, ceil_div(self.shape.channels, self.vectors.lanes) - 1)
 
     def _tile(
         self, block: Any, y: Any, x: Any, size: int, put_together: Callable[..., Any]
@@ -265,7 +234,7 @@ class _Nest:
         with T.serial(low, high) as tap:
             row = y * shape.strides[0] + tap * shape.dilations[0] - shape.pads[0]
             seen = shape.channels // shape.groups
-            short = _is_short(shape, lanes)
+            short = is_short(shape, lanes)
             with loop(1 if short else seen) as other:
                 for position in range(seen) if short else (other,):
                     weights = [
@@ -292,7 +261,7 @@ class _Nest:
         """Add the products of one row of the window and one channel of each group."""
         shape = self.shape
         begin = x * shape.strides[1] - shape.pads[1]
-        for column, met in _products(shape, len(sums)).items():
+        for column, met in products_by_column(shape, len(sums)).items():
             # A tile that meets a border stands at a known place.
             if isinstance(begin, int) and not 0 <= begin + column < shape.width:
                 continue

@@ -79,6 +79,9 @@ GROUPED = {
     "of twenty, few taps": ConvShape(
         channels=60, height=5, width=5, filters=60, kernel=(3, 1), strides=(1, 2), groups=3
     ),
+    "of thirteen, many taps": ConvShape(
+        channels=39, height=2, width=16, filters=39, kernel=(1, 9), pads=(0, 4) * 2, groups=3
+    ),
     "windows beside the image": ConvShape(
         channels=8, height=3, width=3, filters=8, kernel=(2, 2), pads=(4,) * 4, groups=4
     ),
