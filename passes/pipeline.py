@@ -28,8 +28,8 @@ from suture.passes.pipeline_file import SUFFIX, read_pipeline
 GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
-    "exact": "infer-shapes,remove-identities,fold-constants,merge-equal-subgraphs,raise-opset,"
-    "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
+    "exact": "infer-shapes,remove-identities,fold-constants,prune-branches,"
+    "prune-embedding-rows,merge-equal-subgraphs,raise-opset,fuse-layer-norm,fuse-activation,fuse-attention,join-projections,fold-affine,"
     "fold-normalization,fold-batch-norm,prune-constant-channels,compose-layouts,flatten-rows,"
     "fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",
     "fast": "exact,prune-channels{required=false},exact",

@@ -34,6 +34,8 @@ LAYERS = (
     "attention",
     "layouts",
     "hollow",
+    "chosen",
+    "table",
 )
 
 
@@ -187,6 +189,21 @@ class Network:
         shape = (self.channels, 4, edge, edge)
         behind = self.weight(self.rng.normal(0, 0.5 / edge, shape))
         return self.node("Conv", inner, behind, pads=[edge // 2] * 4)
+
+    def chosen(self, draw):
+        """One of two values, always the same."""
+        condition = self.weight(
+            np.full(draw(st.sampled_from(((), (SIZE,)))), draw(st.booleans()))
+        )
+        return self.node("Where", condition, self.value, self.node("Relu", self.value))
+
+    def table(self, draw):
+        """A row for numbers and one for what is none, of a table with more."""
+        index = self.node("Cast", self.node("IsNaN", self.value), to=onnx.TensorProto.INT64)
+        row = self.node("Gather", self.weight(self.rng.normal(0, 1, (6, 1))), index)
+        return self.node(
+            "Add", self.value, self.node("Squeeze", row, self.weight(np.array([4])))
+        )
 
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))
