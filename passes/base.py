@@ -155,3 +155,9 @@ def add_constant(graph: ir.Graph, name: str, data: npt.NDArray[Any]) -> ir.Value
     )
     graph.register_initializer(value)
     return value
+
+
+def set_constant(value: ir.Value, array: npt.NDArray[Any]) -> None:
+    """Give a constant other numbers, and the shape they have."""
+    value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
+    value.shape = ir.Shape(array.shape)
