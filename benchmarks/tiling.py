@@ -1,7 +1,8 @@
-"""A U-Net at 512², whole and in strips of rows: memory of activations and time, in pairs.
+"""Networks whole and in parts: memory of activations and time, in pairs.
 
-    .venv/bin/python benchmarks/tiling.py [--edge N] [--memory-mb N]
+    .venv/bin/python benchmarks/tiling.py [--columns] [--memory-mb N]
 
+A U-Net at 512² in strips of rows, or a transformer's wide layer in blocks of columns.
 Both are compiled by TVM for one thread, and run in turn in one process. ONNX Runtime runs the
 same two models. The answers must agree to 1e-4 of the output's magnitude.
 """
@@ -14,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from suture.codegen.backend.base import Run
 from suture.codegen.backend.ort import OrtBackend
@@ -27,49 +29,62 @@ from suture.passes.pipeline import parse_pipeline
 
 sys.path.insert(0, str(Path(__file__).parent / "networks"))
 from convolutional import unet
+from draft import Draft
+from transformers import feed_forward
+
+ROWS, WIDTH, HIDDEN = 4096, 256, 2048
+"""Of the wide layer: tokens, and columns outside and inside."""
 
 
 def main() -> None:
     """Compile, compare and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--edge", type=int, default=512)
-    parser.add_argument("--memory-mb", type=float, default=19)
+    parser.add_argument("--columns", action="store_true")
+    parser.add_argument("--memory-mb", type=float)
     parser.add_argument("--seconds", type=float, default=12)
     options = parser.parse_args()
     target = find_target("lambda-x86_64")
-    model = unet(edge=options.edge)
+    what = f"wide layer {ROWS}×{WIDTH}×{HIDDEN}" if options.columns else "U-Net at 512²"
+    model = wide_layer() if options.columns else unet(edge=512)
     inputs = seeded_inputs(model, np.random.default_rng(0))
     runs: dict[str, Run] = {}
     arenas: dict[str, int] = {}
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="suture-bench-") as name:
         folder = Path(name)
-        tile = f"tile-spatial{{memory-mb={options.memory_mb:g}}}"
-        for what, passes in (("whole", "exact"), ("strips", f"exact,{tile}")):
+        graph_pass, most = ("columns", 12.0) if options.columns else ("spatial", 19.0)
+        tile = f"tile-{graph_pass}{{memory-mb={options.memory_mb or most:g}}}"
+        for part, passes in (("whole", "exact"), ("parts", f"exact,{tile}")):
             made = model.clone()
             records = PassManager(parse_pipeline(passes)).run(made)
-            if what == "strips":
+            if part == "parts":
                 notes = [f"{note.at.node}: {note.reason}" for note in records[-1].made]
             backend, peer = TvmBackend(folder / "zig"), OrtBackend()
-            compiled = backend.compile(made, target, folder / what)
-            arenas[what] = compiled.arena_bytes or 0
-            runs[what] = backend.load(compiled, made, threads=1)
-            held = peer.compile(made, target, folder / f"{what}.ort")
-            runs[f"{what}, ONNX Runtime"] = peer.load(held, made, threads=1)
-        assert_equal(runs["whole"](inputs), runs["strips"](inputs), what="strips", rtol=1e-4)
+            compiled = backend.compile(made, target, folder / part)
+            arenas[part] = compiled.arena_bytes or 0
+            runs[part] = backend.load(compiled, made, threads=1)
+            held = peer.compile(made, target, folder / f"{part}.ort")
+            runs[f"{part}, ONNX Runtime"] = peer.load(held, made, threads=1)
+        assert_equal(runs["whole"](inputs), runs["parts"](inputs), what="parts", rtol=1e-4)
         with pinned(1):
             timings = measure_for(options.seconds, runs, inputs)
-    print(f"{machine()}; {versions()}; U-Net at {options.edge}², one thread\n")
+    print(f"{machine()}; {versions()}; {what}, one thread\n")
     columns = ("", "arena MiB", "ms", "ratio of time", "ONNX Runtime ms", "ratio")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for what, arena in arenas.items():
-        peer_name = f"{what}, ONNX Runtime"
+    for part, arena in arenas.items():
+        peer_name = f"{part}, ONNX Runtime"
         print(
-            f"| {what} | {arena / 2**20:.1f} | {timings.median_ms[what]:.0f} "
-            f"| {timings.ratio(what, 'whole'):.2f} | {timings.median_ms[peer_name]:.0f} "
+            f"| {part} | {arena / 2**20:.1f} | {timings.median_ms[part]:.0f} "
+            f"| {timings.ratio(part, 'whole'):.2f} | {timings.median_ms[peer_name]:.0f} "
             f"| {timings.ratio(peer_name, 'whole, ONNX Runtime'):.2f} |"
         )
     print("\n" + "\n".join(f"- {note}" for note in notes))
+
+
+def wide_layer() -> ir.Model:
+    """Return two products with GELU between, as they stand in a transformer."""
+    draft = Draft("wide", (1, ROWS, WIDTH))
+    return draft.finish(feed_forward(draft, draft.inputs[0], WIDTH, HIDDEN))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def link(
     """Return one model that computes what the steps compute one after the other.
 
     Values and nodes are called ``step/name``; operator sets are raised to the highest in use;
-    equal initializers are stored once; what the entry's shape fixes is fixed everywhere.
+    equal initializers are stored once; outputs of components that nobody reads are left out,
+    with what only they need; what the entry's shape fixes is fixed everywhere.
 
     Args:
         plan: The steps and who feeds whom.
@@ -76,6 +77,7 @@ def link(
     result.name = OUTPUT
     graph.outputs.append(result)
     linked = ir.Model(graph, ir_version=IR_VERSION, producer_name="suture")
+    ir_passes.RemoveUnusedNodesPass()(linked)
     ir_passes.DeduplicateHashedInitializersPass()(linked)
     infer_shapes(linked)
     return linked

@@ -181,11 +181,26 @@ def run_inference(model: ir.Model) -> None:
     Of sequences nothing: onnx_ir takes them for tensors.
     """
     ir_passes.ShapeInferencePass(data_prop=True)(model)
-    for node in model.graph:
+    for value in _sequences(model.graph):
+        if value not in model.graph.outputs:
+            value.type = value.shape = None
+
+
+def _sequences(graph: ir.Graph) -> set[ir.Value]:
+    """Return values of a graph and those in its nodes that are seen to be sequences."""
+    found: set[ir.Value] = set()
+    for node in graph:
         if node.op_type in SEQUENCES:
-            for value in node.outputs:
-                if not value.is_graph_output():
-                    value.type = value.shape = None
+            found.update(node.outputs)
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                inner = attribute.as_graph()
+                found |= _sequences(inner)
+                results = inner.outputs[-len(node.outputs) :]  # a Loop's condition comes first
+                found.update(
+                    o for o, r in zip(node.outputs, results, strict=False) if r in found
+                )
+    return found
 
 
 def _known(inferred: ir.Shape | None, declared: ir.Shape | None) -> ir.Shape | None:

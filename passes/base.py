@@ -47,11 +47,20 @@ class Note:
 
 @dataclass(frozen=True)
 class PassResult:
-    """A model after a pass, with the pass's account of itself."""
+    """A model after a pass, with the pass's account of itself.
+
+    Attributes:
+        model: The model.
+        made: Rewrites.
+        declined: What was left alone.
+        evaluation: What accuracy is measured with from now on, where answers are numbered
+            anew; None where it stays as it is.
+    """
 
     model: ir.Model
     made: tuple[Note, ...] = ()
     declined: tuple[Note, ...] = ()
+    evaluation: Evaluation | None = None
 
     @property
     def changed(self) -> bool:
@@ -71,6 +80,8 @@ class GraphPass(ABC):
         name: The name of its entry point.
         exact: Whether every answer stays as it was, up to rounding. Of a pass that is not,
             whose measure is an accuracy budget, observers check types and shapes only.
+        narrows: Whether callers may be answered less afterwards, by the user's own word: not
+            all outputs, or not all entries of one. What is left keeps its name and type.
         after: Passes that come before it, where they are in the pipeline at all.
         before: Passes that come after it, likewise.
         needs: Passes without one of which, earlier in the pipeline, it cannot do its work.
@@ -78,6 +89,7 @@ class GraphPass(ABC):
 
     name: ClassVar[str]
     exact: ClassVar[bool] = True
+    narrows: ClassVar[bool] = False
     after: ClassVar[tuple[str, ...]] = ()
     before: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
@@ -143,3 +155,9 @@ def add_constant(graph: ir.Graph, name: str, data: npt.NDArray[Any]) -> ir.Value
     )
     graph.register_initializer(value)
     return value
+
+
+def set_constant(value: ir.Value, array: npt.NDArray[Any]) -> None:
+    """Give a constant other numbers, and the shape they have."""
+    value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
+    value.shape = ir.Shape(array.shape)

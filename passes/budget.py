@@ -15,6 +15,9 @@ from suture.passes.base import GraphPass, PassContext
 SEED = 0
 """Of the halves of the evaluation set."""
 
+MOST_SAMPLES = 2048
+"""Of a larger evaluation set so many are drawn: half a point is five of each half."""
+
 NOTHING = "there is no evaluation set to measure the accuracy budget with"
 TOO_FEW = "an evaluation set of one sample has no second half to agree with the first"
 
@@ -58,4 +61,7 @@ def halves(evaluation: Evaluation | None) -> tuple[Evaluation, Evaluation] | str
         return NOTHING
     if len(evaluation) < 2:
         return TOO_FEW
-    return evaluation.halves(np.random.default_rng(SEED))
+    rng = np.random.default_rng(SEED)
+    if len(evaluation) > MOST_SAMPLES:
+        evaluation = evaluation.of(np.sort(rng.permutation(len(evaluation))[:MOST_SAMPLES]))
+    return evaluation.halves(rng)

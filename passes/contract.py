@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 import onnx_ir as ir
@@ -27,15 +27,20 @@ class Entry:
         shape = "" if self.shape is None else [size or "?" for size in self.shape]
         return f"{self.dtype}{shape}"
 
-    def allows(self, other: Entry) -> bool:
-        """Whether what callers know still holds; sizes that were free may become known."""
+    def allows(self, other: Entry, *, fewer: bool = False) -> bool:
+        """Whether what callers know still holds; sizes that were free may become known.
+
+        Args:
+            other: The same one later.
+            fewer: Whether it may have fewer entries.
+        """
         if self.shape is None or other.shape is None:
             return self.dtype == other.dtype
         return (
             self.dtype == other.dtype
             and len(self.shape) == len(other.shape)
             and all(
-                old is None or new in (old, None)
+                old is None or new in (old, None) or (fewer and new is not None and new < old)
                 for old, new in zip(self.shape, other.shape, strict=True)
             )
         )
@@ -65,8 +70,13 @@ class Interface:
             inferred=first_type_error(model) is None,
         )
 
-    def check(self, model: ir.Model, spec: str) -> None:
-        """Check a model that a pass has left.
+    def check(self, model: ir.Model, spec: str, *, narrows: bool = False) -> Interface:
+        """Check a model that a pass has left, and return the interface that it has now.
+
+        Args:
+            model: The model.
+            spec: The pass.
+            narrows: Whether outputs, or entries of them, may have gone.
 
         Raises:
             PassError: A value is read that nothing makes, an input or output is another one,
@@ -78,17 +88,19 @@ class Interface:
                 f"the pass left a broken graph: {broken.message}",
                 at=Location(spec, broken.node, broken.value),
             )
-        for kind, before, now in (
-            ("input", self.inputs, _entries(model.graph.inputs)),
-            ("output", self.outputs, _entries(model.graph.outputs)),
-        ):
-            _check_entries(kind, before, now, spec)
+        outputs, left = self.outputs, _entries(model.graph.outputs)
+        if narrows and left:
+            names = {each.name for each in left}
+            outputs = tuple(each for each in outputs if each.name in names)
+        _check_entries("input", self.inputs, _entries(model.graph.inputs), spec)
+        _check_entries("output", outputs, left, spec, fewer=narrows)
         wrong = first_type_error(model) if self.inferred else None
         if wrong is not None:
             raise PassError(
                 f"the pass breaks types: {wrong.message}",
                 at=Location(spec, wrong.node, wrong.value),
             )
+        return replace(self, outputs=left) if narrows else self
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,12 @@ def _entries(values: Sequence[ir.Value]) -> tuple[Entry, ...]:
 
 
 def _check_entries(
-    kind: str, before: tuple[Entry, ...], now: tuple[Entry, ...], spec: str
+    kind: str,
+    before: tuple[Entry, ...],
+    now: tuple[Entry, ...],
+    spec: str,
+    *,
+    fewer: bool = False,
 ) -> None:
     names, left = [each.name for each in before], [each.name for each in now]
     if names != left:
@@ -178,7 +195,7 @@ def _check_entries(
             at=Location(spec, None, next(iter({*names} ^ {*left}), None)),
         )
     for old, new in zip(before, now, strict=True):
-        if not old.allows(new):
+        if not old.allows(new, fewer=fewer):
             raise PassError(
                 f"the pass made the {kind} {old.name!r} {new}, it was {old}",
                 at=Location(spec, None, old.name),

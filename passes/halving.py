@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
+
 ROUNDING = 1e-9
 """Of differences of fractions."""
 
@@ -17,18 +19,19 @@ class Fall:
 
     Attributes:
         drop: Fall of accuracy on the half of the evaluation set that chooses.
-        held_out: Accuracy before and after on the half that does not.
+        held_out: Accuracy before and after on the half that does not; None where it was not
+            asked, since the other half refused.
         samples: How many samples that half has.
     """
 
     drop: float
-    held_out: tuple[float, float]
+    held_out: tuple[float, float] | None
     samples: int
 
     @property
     def held_out_drop(self) -> float:
         """Fall of accuracy on the half that does not choose."""
-        return self.held_out[0] - self.held_out[1]
+        return np.inf if self.held_out is None else self.held_out[0] - self.held_out[1]
 
     def keeps(self, budget: float) -> bool:
         """Whether accuracy on both halves falls by no more than a budget."""
@@ -36,6 +39,7 @@ class Fall:
 
     def told(self, refused: str = "") -> str:
         """Return both figures for people, and what the held-out half refused, if anything."""
+        assert self.held_out is not None
         return (
             f"accuracy falls by {self.drop:.4f} where it was chosen, from "
             f"{self.held_out[0]:.4f} to {self.held_out[1]:.4f} on {self.samples} "
@@ -47,7 +51,7 @@ Tried = TypeVar("Tried", bound=Fall)
 
 
 def choose(
-    over: int, attempt: Callable[[int], Tried], budget: float
+    over: int, attempt: Callable[[int], Tried], budget: float, *, all_first: bool = False
 ) -> tuple[Tried, Tried | None] | None:
     """Return the greatest step that keeps to a budget, and one that was refused, or None.
 
@@ -59,8 +63,13 @@ def choose(
         over: The first step that is too much; step 0 changes nothing.
         attempt: Measures a step; each is asked for once.
         budget: How far accuracy may fall.
+        all_first: Whether to begin with the greatest step: where it does, that is all.
     """
     known = cache(attempt)
+    if all_first and over > 1:
+        if known(over - 1).keeps(budget):
+            return known(over - 1), None
+        over -= known(over - 1).drop > budget + ROUNDING
     step = _greatest(over, lambda at: known(at).drop <= budget + ROUNDING)
     if step == 0:
         return None

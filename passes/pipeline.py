@@ -29,8 +29,9 @@ GROUP = "suture.passes"
 
 PIPELINES: Mapping[str, str] = {
     "exact": "infer-shapes,remove-identities,fold-constants,remove-zero-states,"
-    "merge-equal-subgraphs,raise-opset,fuse-layer-norm,fuse-activation,fuse-attention,"
-    "join-projections,compose-layouts,fold-affine,sink-arithmetic,compose-arithmetic,"
+    "prune-branches,prune-embedding-rows,merge-equal-subgraphs,raise-opset,"
+    "fuse-layer-norm,fuse-activation,fuse-attention,join-projections,compose-layouts,"
+    "fold-affine,sink-arithmetic,compose-arithmetic,"
     "fold-normalization,fold-channel-order,fold-pads,fold-batch-norm,"
     "prune-constant-channels,compose-casts,compose-clips,compose-layouts,compose-resizes,"
     "flatten-rows,fuse-gemm,merge-equal-subgraphs,prune-dead-nodes",

@@ -13,7 +13,7 @@ from suture.passes.base import Note, PassContext, PassResult
 from suture.passes.budget import BudgetedPass, halves
 from suture.passes.quantize.candidates import is_quantised
 from suture.passes.quantize.quantizing import Quantizing
-from suture.passes.quantize.trial import Trials
+from suture.passes.quantize.trial import Counts
 from suture.passes.quantize.writing import Numbers
 
 LEAST_OPSET = 13
@@ -71,7 +71,7 @@ class Quantize(BudgetedPass):
         if not quantizing.order:
             nothing = Note(at, "nothing in it can be computed in 8 bits")
             return PassResult(model, declined=(nothing, *quantizing.declined))
-        chosen = Trials(quantizing, choosing, held_out).choose(self.budget)
+        chosen = Counts.of(quantizing, choosing, held_out).find(self.budget)
         if chosen is None:
             over = Note(
                 at, f"any that go into 8 bits cost more than {self.budget:g} of accuracy"

@@ -18,6 +18,12 @@ from suture.passes.quantize.writing import Numbers, quantize
 SAMPLES = 32
 """Requests to compare answers of, at most."""
 
+RUNS = 256
+"""Runs for all units together, at most, as long as each has ``FEWEST``: of many units, each is
+compared on fewer requests. The noise is a mean over all entries of the answer as well."""
+
+FEWEST = 4
+
 SHARPENING = ("ArgMax", "ArgMin", "Cast", "Softmax", "LogSoftmax", "Sigmoid", "TopK")
 """Operators behind which it can no longer be seen how far an answer has moved."""
 
@@ -57,6 +63,7 @@ def in_order(
     Noise of several adds up about as if each were alone: what they round is hardly correlated.
     """
     name = answer_name(model)
+    requests = requests[: max(FEWEST, RUNS // max(1, len(units)))]
     if name is None:
         noises = [Noise(unit, 0.0) for unit in units]
     else:

@@ -1,16 +1,18 @@
-"""How many units may go into 8 bits: models are quantised, and their accuracy measured."""
+"""How many units may go into 8 bits: numbers of them are tried out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import onnx_ir as ir
 
 from suture.compiler.evaluation import Evaluation
-from suture.passes.halving import Fall, choose
+from suture.passes.halving import Fall
 from suture.passes.quantize.candidates import Unit
 from suture.passes.quantize.quantizing import Quantizing
+from suture.passes.trials import Trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,48 +43,43 @@ class Trial(Fall):
 
 
 @dataclass
-class Trials:
-    """Tries numbers of units.
+class Counts(Trials[Trial]):
+    """Tries numbers of units, all of them first: as a rule they may.
+
+    ONNX Runtime's own kernels in 8 bits are left out of it. Those saturate 16-bit sums on some
+    processors, which says nothing of the target.
 
     Attributes:
         quantizing: The model, looked at with the half that chooses.
-        choosing: Samples that choose.
-        held_out: The others.
     """
 
+    optimize: ClassVar[bool] = False
+
     quantizing: Quantizing
-    choosing: Evaluation
-    held_out: Evaluation
-    _before: tuple[float, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._before = self._accuracy(self.quantizing.original)
+    @classmethod
+    def of(cls, quantizing: Quantizing, choosing: Evaluation, held_out: Evaluation) -> Counts:
+        """Return trials of a model on two halves."""
+        return cls(quantizing.original, choosing, held_out, quantizing)
 
-    def choose(self, budget: float) -> Trial | None:
+    def find(self, budget: float) -> Trial | None:
         """Return the most units in 8 bits that keep to a budget, or None."""
-        found = choose(len(self.quantizing.order) + 1, self._try, budget)
+        found = self.choose(len(self.quantizing.order) + 1, budget, all_first=True)
         return None if found is None else replace(found[0], refused=found[1])
 
-    def _try(self, count: int) -> Trial:
-        original = self.quantizing.original
-        after = self._accuracy(self.quantizing.quantize(original.clone(), count))
+    def make(self, step: int) -> ir.Model:
+        """Return the model with the first so many units in 8 bits."""
+        return self.quantizing.quantize(self.original.clone(), step)
+
+    def tell(self, step: int, model: ir.Model, fall: Fall) -> Trial:
+        """Return how much of the work is in 8 bits."""
         units = [each.unit for each in self.quantizing.order]
         return Trial(
-            drop=self._before[0] - after[0],
-            held_out=(self._before[1], after[1]),
-            samples=len(self.held_out),
-            units=count,
-            nodes=(_nodes(units[:count]), _nodes(units)),
-            part=_flops(units[:count]) / max(1, _flops(units)),
+            **vars(fall),
+            units=step,
+            nodes=(_nodes(units[:step]), _nodes(units)),
+            part=_flops(units[:step]) / max(1, _flops(units)),
         )
-
-    def _accuracy(self, model: ir.Model) -> tuple[float, float]:
-        """Return accuracies without ONNX Runtime's own kernels in 8 bits.
-
-        Those saturate 16-bit sums on some processors, which says nothing of the target.
-        """
-        choosing = self.choosing.hits(model, optimize=False)
-        return float(choosing.mean()), float(self.held_out.hits(model, optimize=False).mean())
 
 
 def _nodes(units: Sequence[Unit]) -> int:

@@ -12,6 +12,8 @@ from itertools import accumulate
 
 import onnx_ir as ir
 
+from suture.errors import Location
+from suture.passes.base import Note
 from suture.passes.tile.rows import ELEMENTWISE
 from suture.passes.tile.strips import Piece, Step
 
@@ -75,6 +77,17 @@ def memory(steps: Sequence[Step], outputs: Sequence[Piece] = ()) -> Memory:
         change[at] += home.nbytes
         change[last[home] + 1] -= home.nbytes
     return Memory(tuple(accumulate(change[:-1])), steps)
+
+
+def still_over(graph: ir.Graph, before: int, after: int, limit: int) -> tuple[Note, ...]:
+    """Return a note where a graph's activations still take more bytes than they may."""
+    if after <= limit:
+        return ()
+    reason = (
+        f"activations still take {after / 2**20:.1f} MiB in place of "
+        f"{before / 2**20:.1f}, {limit / 2**20:g} are allowed"
+    )
+    return (Note(Location(graph.name or "model"), reason),)
 
 
 def _homes(steps: Sequence[Step]) -> dict[Piece, Piece]:

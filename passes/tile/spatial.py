@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.errors import Location
 from suture.passes.base import GraphPass, Note, PassContext, PassResult, note
-from suture.passes.tile.peak import Memory, memory
+from suture.passes.tile.peak import Memory, memory, still_over
 from suture.passes.tile.rewrite import rewrite
 from suture.passes.tile.strips import Landscape, Piece, Region, is_strip, work_of
 
@@ -55,13 +54,7 @@ class TileSpatial(GraphPass):
         regions = search.run()
         after = search.memory(regions).peak
         made = tuple(map(_told, regions))
-        declined: tuple[Note, ...] = ()
-        if after > limit:
-            reason = (
-                f"activations still take {after / 2**20:.1f} MiB in place of "
-                f"{before / 2**20:.1f}, {self.memory_mb:g} are allowed"
-            )
-            declined = (Note(Location(graph.name or "model"), reason),)
+        declined = still_over(graph, before, after, limit)
         rewrite(graph, regions)
         return PassResult(model, made=made, declined=declined)
 

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 PLUG_IN = '''
 from dataclasses import dataclass
@@ -174,3 +176,32 @@ def test_bisect_of_a_task_that_is_sound(suture, digits):
 def test_a_pipeline_that_cannot_be_is_told(suture, net, tmp_path, passes, told):
     assert told in suture("compile", net, "-o", "out", "--passes", passes, code=2).err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_program_of_the_outputs_and_classes_that_are_wanted(suture, tmp_path):
+    """Both backends answer what is left, checked against ONNX Runtime on the whole model."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 18]>
+        g (float[1,4] x) => (float[1,6] logits, float[1,8] hidden) {
+            h = MatMul(x, w) hidden = Relu(h) logits = MatMul(hidden, v) }"""
+    )
+    rng = np.random.default_rng(2)
+    weights = {"w": rng.standard_normal((4, 8)), "v": rng.standard_normal((8, 6))}
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(array.astype(np.float32), name)
+        for name, array in weights.items()
+    )
+    onnx.save(model, tmp_path / "two.onnx")
+    x = rng.standard_normal((1, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    passes = "prune-outputs{keep=logits},exact,prune-classes{keep=1+4}"
+    dump = ("--dump", "steps", "--input", "x.npy", "--json")
+    document = suture("compile", "two.onnx", "-o", "out", "--passes", passes, *dump).json
+    assert document["max_abs_err"] < 1e-5
+    assert {each["backend"] for each in document["backends"]} == {"ort", "tvm"}
+    assert document["passes"][0]["made"] == ["g/hidden: nobody asked for it"]
+    assert document["passes"][-1]["made"] == ["g/logits: 2 of 6 classes are left"]
+    last = onnx.load(max((tmp_path / "steps").glob("*.onnx")))
+    (answer,) = ReferenceEvaluator(last).run(None, {"x": x})
+    want = np.maximum(x @ weights["w"], 0) @ weights["v"]
+    np.testing.assert_allclose(answer, want[:, [1, 4]], rtol=1e-5)

@@ -285,3 +285,14 @@ def test_one_symbol_with_two_sizes(made):
     with pytest.raises(LinkError, match="symbol 'N' is 1 at one input and 2 here") as caught:
         link(plan, {mean.ref: mean, net.ref: net}, RAW)
     assert caught.value.at.value == "q"
+
+
+def test_outputs_that_nobody_reads_vanish_with_what_they_need(made):
+    """The first component's second output, and the second one's, reach nothing."""
+    text = """g (float[N,4] x) => (float[N,4] y, float[N,4] z) <float[4] w> {{
+        s = Exp(x) y = {}(s) t = Mul(x, w) z = Sqrt(t) }}"""
+    one, two = made("one", text.format("Relu")), made("two", text.format("Neg"))
+    model = linked(one, two)
+    assert [node.name for node in model.graph] == ["one/s", "one/y", "two/s", "two/y"]
+    assert not model.graph.initializers
+    np.testing.assert_allclose(run(model, NUMBERS), -np.exp(np.exp(NUMBERS)), rtol=1e-5)

@@ -251,3 +251,18 @@ def test_inference_leaves_sequences_alone():
     model = ir.from_proto(onnx.parser.parse_model(text))
     infer_shapes(model)
     onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True)
+
+
+def test_inference_leaves_sequences_alone_that_branches_make():
+    """The If itself makes a sequence then; so does a Loop whose body's results are some."""
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[2] x, bool c, int64 p, int64 n) => (float[2] y) {
+        s = If(c)<then_branch = a () => (seq(float[2]) t) { t = SequenceConstruct(x, x) },
+            else_branch = b () => (seq(float[2]) e) { e = SequenceConstruct(x) }>
+        l = Loop(n, c, s)<body = d (int64 i, bool k, seq(float[2]) v) =>
+            (bool k2, seq(float[2]) w) { k2 = Identity(k) w = SequenceInsert(v, x) }>
+        y = SequenceAt(l, p)
+    }"""
+    model = ir.from_proto(onnx.parser.parse_model(text))
+    infer_shapes(model)
+    onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True)

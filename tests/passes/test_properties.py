@@ -34,6 +34,8 @@ LAYERS = (
     "attention",
     "layouts",
     "hollow",
+    "chosen",
+    "table",
 )
 """What layers of networks are made of."""
 JOINTS = (
@@ -259,6 +261,21 @@ class Network:
         y = self.node("GRU", x, *numbers, "", self.weight(state), hidden_size=SIZE)
         shape = self.weight(np.array([2, self.channels, SIZE, SIZE]))
         return self.node("Reshape", y, shape)
+
+    def chosen(self, draw):
+        """One of two values, always the same."""
+        condition = self.weight(
+            np.full(draw(st.sampled_from(((), (SIZE,)))), draw(st.booleans()))
+        )
+        return self.node("Where", condition, self.value, self.node("Relu", self.value))
+
+    def table(self, draw):
+        """A row for numbers and one for what is none, of a table with more."""
+        index = self.node("Cast", self.node("IsNaN", self.value), to=onnx.TensorProto.INT64)
+        row = self.node("Gather", self.weight(self.rng.normal(0, 1, (6, 1))), index)
+        return self.node(
+            "Add", self.value, self.node("Squeeze", row, self.weight(np.array([4])))
+        )
 
     def dead(self, draw):
         self.node("Exp", self.node("Relu", self.value))

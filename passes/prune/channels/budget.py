@@ -12,7 +12,7 @@ from suture.errors import Location
 from suture.passes.base import Note, PassContext, PassResult
 from suture.passes.budget import BudgetedPass, halves
 from suture.passes.prune.channels.pruning import Pruning
-from suture.passes.prune.channels.trial import Trials
+from suture.passes.prune.channels.trial import Amounts
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PruneChannels(BudgetedPass):
         if not pruning.order.groups.size:
             reason = "no channel is free of inputs, outputs and operators that need it whole"
             return PassResult(model, declined=(Note(at, reason),))
-        chosen = Trials(pruning, choosing, held_out).choose(self.budget)
+        chosen = Amounts.of(pruning, choosing, held_out).find(self.budget)
         if chosen is None:
             reason = f"any that go cost more than {self.budget:g} of accuracy"
             return PassResult(model, declined=(Note(at, reason),))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from suture.passes.base import set_constant
 from suture.passes.prune.channels.calibration import Moments
 from suture.passes.prune.channels.readers import Reader
 from suture.passes.prune.channels.sensitivity import ridged
-from suture.passes.prune.channels.slicing import Mask, set_constant
+from suture.passes.prune.channels.slicing import Mask
 
 
 def compensate(

@@ -38,15 +38,23 @@ class ChannelGroups:
         return self.axes.get(value.name or "", ()) if value is not None else ()
 
 
-def find_groups(model: ir.Model) -> ChannelGroups:
-    """Return the groups of a model whose shapes are inferred."""
+def find_groups(model: ir.Model, fewer: tuple[ir.Value, int] | None = None) -> ChannelGroups:
+    """Return the groups of a model whose shapes are inferred.
+
+    Args:
+        model: The model.
+        fewer: A value, and an axis of it, of which whoever reads it, or is answered it, does
+            not need all.
+    """
     graph = model.graph
     axes, count = _numbered(graph)
 
     def of(value: ir.Value) -> Axes:
         return axes.get(value.name or "", ())
 
-    whole = [id_ for value in (*graph.inputs, *graph.outputs) for id_ in of(value)]
+    spared = np.zeros(0, np.int64) if fewer is None else of(fewer[0])[fewer[1]]
+    whole = [ids for value in graph.inputs for ids in of(value)]
+    whole += [np.setdiff1d(ids, spared) for value in graph.outputs for ids in of(value)]
     tied = []
     for node in graph:
         inputs = [None if value is None else of(value) for value in node.inputs]
@@ -57,7 +65,9 @@ def find_groups(model: ir.Model) -> ChannelGroups:
         touched = _joined(
             [ids for each in (*filter(None, inputs), *use.outputs) for ids in each]
         )
-        whole.append(np.setdiff1d(touched, mentioned))
+        reads = fewer is not None and fewer[0] in node.inputs
+        known = [mentioned, spared] if reads else [mentioned]
+        whole.append(np.setdiff1d(touched, _joined(known)))
         whole += [ids for value in _captured(node) for ids in of(value)]
     left, right = (_joined([pair[side] for pair in tied]) for side in (0, 1))
     group = components(count, left, right)

@@ -14,11 +14,12 @@ import numpy as np
 import onnx_ir as ir
 
 from suture.compiler.verify import Arrays
+from suture.passes.base import set_constant
+from suture.passes.biases import can_shift, channel_axis, shift
 from suture.passes.intermediate import observe
-from suture.passes.prune.channels.biases import can_shift, channel_axis, shift
 from suture.passes.prune.channels.groups import ChannelGroups
 from suture.passes.prune.channels.readers import Matrix, Reader
-from suture.passes.prune.channels.slicing import Mask, set_constant
+from suture.passes.prune.channels.slicing import Mask
 from suture.passes.prune.channels.windows import Windows
 
 SEED = 0

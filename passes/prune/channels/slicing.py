@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import Names, add_constant, constant_of
+from suture.passes.base import Names, add_constant, constant_of, set_constant
 from suture.passes.prune.channels.attention import COUNTS, heads_of
 from suture.passes.prune.channels.groups import ChannelGroups
 from suture.passes.prune.channels.rules import is_depthwise
@@ -51,12 +51,6 @@ def cut(model: ir.Model, groups: ChannelGroups, gone: Mask) -> None:
             gone[axis].any() for value in node.inputs[:1] for axis in groups.of(value)
         ):
             _recount(node, graph, groups, gone)
-
-
-def set_constant(value: ir.Value, array: npt.NDArray[np.generic]) -> None:
-    """Give a constant other numbers, and the shape they have."""
-    value.const_value = ir.tensor(np.ascontiguousarray(array), name=value.name)
-    value.shape = ir.Shape(array.shape)
 
 
 def _recount(node: ir.Node, graph: ir.Graph, groups: ChannelGroups, gone: Mask) -> None:

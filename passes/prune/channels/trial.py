@@ -1,14 +1,15 @@
-"""How much may go: halve the interval by the accuracy that is measured."""
+"""How much may go: amounts of work are tried out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from suture.compiler.evaluation import Evaluation
-from suture.passes.halving import Fall, choose
+from suture.passes.halving import Fall
 from suture.passes.prune.channels.pruning import Pruning, flops_of
+from suture.passes.trials import Trials
 
 STEPS = 64
 """Amounts of work, from all to none, that are told apart."""
@@ -44,42 +45,34 @@ class Trial(Fall):
 
 
 @dataclass
-class Trials:
-    """Tries amounts.
+class Amounts(Trials[Trial]):
+    """Tries amounts of work.
 
     Attributes:
         pruning: The model, looked at with the half that chooses.
-        choosing: Samples that choose the amount.
-        held_out: The others.
     """
 
     pruning: Pruning
-    choosing: Evaluation
-    held_out: Evaluation
-    _before: tuple[float, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._before = self._accuracy(self.pruning.original)
+    @classmethod
+    def of(cls, pruning: Pruning, choosing: Evaluation, held_out: Evaluation) -> Amounts:
+        """Return trials of a model on two halves."""
+        return cls(pruning.original, choosing, held_out, pruning)
 
-    def choose(self, budget: float) -> Trial | None:
+    def find(self, budget: float) -> Trial | None:
         """Return the greatest cut that keeps to a budget, or None."""
-        found = choose(STEPS, lambda step: self._try(1 - step / STEPS), budget)
+        found = self.choose(STEPS, budget)
         return None if found is None else replace(found[0], refused=found[1])
 
-    def _try(self, part: float) -> Trial:
-        original = self.pruning.original
-        smaller = self.pruning.prune(original.clone(), part)
-        after = self._accuracy(smaller)
-        return Trial(
-            part=part,
-            flops=(flops_of(original), flops_of(smaller)),
-            drop=self._before[0] - after[0],
-            held_out=(self._before[1], after[1]),
-            samples=len(self.held_out),
-        )
+    def make(self, step: int) -> ir.Model:
+        """Return the model without so many parts of its work."""
+        return self.pruning.prune(self.original.clone(), _part(step))
 
-    def _accuracy(self, model: ir.Model) -> tuple[float, float]:
-        return (
-            float(self.choosing.hits(model).mean()),
-            float(self.held_out.hits(model).mean()),
-        )
+    def tell(self, step: int, model: ir.Model, fall: Fall) -> Trial:
+        """Return the work that is left."""
+        flops = (flops_of(self.original), flops_of(model))
+        return Trial(**vars(fall), part=_part(step), flops=flops)
+
+
+def _part(step: int) -> float:
+    return 1 - step / STEPS

@@ -145,7 +145,7 @@ class _Judge:
 
     def __call__(self, model: ir.Model, passes: Sequence[GraphPass]) -> None:
         cases = self._cases
-        if all(each.exact for each in passes):
+        if all(each.exact and not each.narrows for each in passes):
             for case in cases:
                 answers = run_reference(model, case.inputs)
                 assert_equal(case.expected, answers, what="ONNX Runtime")

@@ -48,7 +48,7 @@ class Rewritten:
         worst_error: Greatest difference any exact pass made, relative to the output, or None
             where it was not looked for.
         exact: Whether it must answer what it answered before: no pass that keeps to an
-            accuracy budget rewrote it.
+            accuracy budget, or by the user's word answers less, rewrote it.
     """
 
     records: tuple[PassRecord, ...]
@@ -97,6 +97,8 @@ def rewrite(
         measures=tuple(measurer.found),
         worst_error=verifier.worst if how.verify else None,
         exact=all(
-            each.exact for each, record in zip(how.passes, records, strict=True) if record.made
+            each.exact and not each.narrows
+            for each, record in zip(how.passes, records, strict=True)
+            if record.made
         ),
     )

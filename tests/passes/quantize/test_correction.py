@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from suture.passes.quantize import sensitivity
 from suture.passes.quantize.correction import find_means
 from suture.passes.quantize.quantizing import Quantizing
 from suture.passes.quantize.sensitivity import answer_name
@@ -55,3 +56,22 @@ def test_noise_is_seen_in_front_of_what_hides_it(parse):
         model = parse(text.format(outputs, body), w=(4, 6))
         assert answer_name(model) == "l"
     assert answer_name(parse("g (int64[4] x) => (int64[4] y) { y = Neg(x) }")) is None
+
+
+def test_of_many_units_each_is_compared_on_fewer_requests(parse, monkeypatch):
+    """Runs for all together stay bounded, and the order stays by noise for work."""
+    seen = []
+
+    def observe(model, names, requests, **options):
+        seen.append(len(requests))
+        yield from right(model, names, requests, **options)
+
+    right = sensitivity.observe
+    monkeypatch.setattr(sensitivity, "observe", observe)
+    monkeypatch.setattr(sensitivity, "RUNS", 18)
+    rng = np.random.default_rng(0)
+    requests = [{"x": rng.random((1, 4, 9, 9), np.float32)} for _ in range(16)]
+    quantizing = Quantizing.of(parse(TEXT, **WEIGHTS), requests, Numbers.of(None))
+    assert seen == [6] * 4  # the whole model, and each of three units
+    costs = [each.cost for each in quantizing.order]
+    assert costs == sorted(costs)

@@ -7,9 +7,10 @@ import pytest
 from onnx import helper
 
 from suture.compiler.verify import run_reference
+from suture.passes.base import set_constant
 from suture.passes.prune.channels.groups import find_groups
 from suture.passes.prune.channels.readers import find_readers
-from suture.passes.prune.channels.slicing import cut, set_constant
+from suture.passes.prune.channels.slicing import cut
 
 
 @dataclass

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import Names, add_constant
-from suture.passes.prune.channels.readers import Matrix
-from suture.passes.prune.channels.slicing import set_constant
+from suture.passes.base import Names, add_constant, set_constant
+
+Matrix = npt.NDArray[np.float64]
 
 
 def _norm_of(node: ir.Node) -> ir.Node | None:
@@ -41,15 +42,19 @@ def can_shift(node: ir.Node) -> bool:
     return bias is None or (_is_own(bias) and len(bias.shape or ()) == 1)
 
 
-def shift(graph: ir.Graph, node: ir.Node, by: Matrix) -> None:
-    """Add to the result of a node, by channel."""
+def shift(graph: ir.Graph, node: ir.Node, by: Matrix) -> bool:
+    """Add to the result of a node, by channel.
+
+    Returns:
+        Whether the node's own result moves; otherwise that of the normalisation behind does.
+    """
     norm = _norm_of(node)
     if norm is not None:
         _add(norm.inputs[3], -by)
-        return
+        return False
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         _add(node.inputs[2], by)
-        return
+        return True
     weight = node.inputs[1]
     assert weight is not None
     assert weight.dtype is not None
@@ -57,6 +62,7 @@ def shift(graph: ir.Graph, node: ir.Node, by: Matrix) -> None:
     node.resize_inputs(3)
     bias = add_constant(graph, name, by.astype(weight.dtype.numpy()))
     node.replace_input_with(2, bias)
+    return True
 
 
 def _add(value: ir.Value | None, by: Matrix) -> None:
