@@ -40,6 +40,8 @@ def as_affine(node: ir.Node, channels: int, rank: int, *, axis: int = 1) -> Affi
     if number is None or value is None:
         return "neither side is constant"
     array = number.numpy().astype(np.float64)
+    if not np.isfinite(array).all():
+        return "the constant is not finite"
     shape = (1,) * (rank - array.ndim) + array.shape
     if len(shape) != rank or any(
         size != 1 and (place != axis or size != channels) for place, size in enumerate(shape)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
+from suture.passes.base import constant_of
 from suture.passes.recognise.affine import AFFINE
 from suture.passes.recognise.row_wise import UNARY
 from suture.passes.recognise.values import DEFAULT_DOMAINS, is_constant
@@ -27,11 +29,14 @@ def data_input(node: ir.Node) -> int | None:
 
 
 def affine_input(node: ir.Node) -> int | None:
-    """Return which input a node scales or shifts by constants of floating point, or None."""
+    """Return which input a node scales or shifts by finite floating-point numbers, or None."""
     if node.op_type not in AFFINE or node.outputs[0].dtype not in FLOATS:
         return None
     place = data_input(node)
-    return None if node.op_type == "Div" and place == 1 else place
+    if place is None or (node.op_type == "Div" and place == 1):
+        return None
+    number = constant_of(node.inputs[1 - place])
+    return place if number is not None and np.isfinite(number.numpy()).all() else None
 
 
 def only_reader(value: ir.Value, place: int | None = None) -> tuple[ir.Node, int] | None:

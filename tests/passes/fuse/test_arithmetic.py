@@ -20,6 +20,7 @@ NUMBERS = {
     "zero": np.float32([1, 0, 2, 1, 1, 1, 1, 1]),
     "none": np.zeros((1, 3, 1, 1), np.float32),
     "huge": np.float32(1e30),
+    "mask": np.where(np.tri(8, dtype=bool), 0, -np.inf).astype(np.float32),
 }
 
 
@@ -101,8 +102,10 @@ def test_declines_where_a_constant_gives_the_shape(parse, check):
         TOO_SHORT,
         "t = Mul(x, two) u = Div(two, t) y = Exp(u)",
         "t = Mul(x, two) u = Mul(t, two) v = Exp(t) y = Add(u, v)",
+        "t = Mul(x, two) u = Add(t, mask) y = Softmax(u)",
+        "t = Add(x, mask) u = Add(t, one) y = Softmax(u)",
     ],
-    ids=["short", "no line", "read twice"],
+    ids=["short", "no line", "read twice", "mask", "mask first"],
 )
 def test_leaves_alone_what_would_not_be_shorter(parse, check, nodes):
     model = written(parse, nodes)
