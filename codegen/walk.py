@@ -272,7 +272,8 @@ def tensor_type(var: Any) -> tuple[tuple[int, ...], str]:
         LoweringError: The shape depends on data, or a package cannot hold the element type.
     """
     kind = var.ty
-    if not isinstance(kind, relax.TensorType) or kind.shape is None:
+    tensor = isinstance(kind, relax.TensorType)
+    if not tensor or kind.shape is None or kind.dtype is None:
         raise _cannot_hold(var, f"a value of type {kind}")
     sizes = list(kind.shape)
     if not all(isinstance(size, tvm.tirx.IntImm) for size in sizes):
