@@ -17,7 +17,10 @@ from suture.compiler.mapped import map_weights, read_without_weights
 from suture.compiler.streamed import stream_model
 from suture.errors import BackendError, Location, ModelError
 
-SEQUENCES = ("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert")
+SEQUENCES = (
+    *("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
+    *("SequenceMap", "SplitToSequence"),
+)
 """Operators whose results are sequences of tensors."""
 FREE_INITIALIZERS = 4
 """The IR version since which an initializer need not be a graph input."""

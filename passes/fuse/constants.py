@@ -10,7 +10,11 @@ import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 import onnxscript.optimizer
 
+from suture.compiler.model import opset_of
 from suture.passes.base import GraphPass, PassContext, PassResult, note
+
+AXES_AS_INPUT = 13
+"""The operator set since which an Unsqueeze reads its axes."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,7 @@ class FoldConstants(GraphPass):
         """
         stuck = unfoldable(model)
         if stuck is not None:
-            reason = "onnxscript's folding fails on a split that is not constant"
-            return PassResult(model, declined=(note(stuck, reason),))
+            return PassResult(model, declined=(note(*stuck),))
         before = {node: note(node, _reason(node)) for node in model.graph.all_nodes()}
         ir_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         logger = logging.getLogger("onnxscript.optimizer")
@@ -52,13 +55,17 @@ class FoldConstants(GraphPass):
         return PassResult(model, made=made)
 
 
-def unfoldable(model: ir.Model) -> ir.Node | None:
-    """Return the first node that onnxscript's folding raises on, or None."""
+def unfoldable(model: ir.Model) -> tuple[ir.Node, str] | None:
+    """Return the first node that onnxscript's folding fails on, and why; None without one."""
+    early = opset_of(model) < AXES_AS_INPUT
     for node in model.graph.all_nodes():
+        stacks = node.op_type == "ConcatFromSequence" and node.attributes.get_int("new_axis")
+        if stacks and early:
+            return node, "onnxscript's folding writes an Unsqueeze of a later operator set"
         if node.op_type == "SplitToSequence" and len(node.inputs) > 1:
             split = node.inputs[1]
             if split is not None and ir.convenience.get_const_tensor(split) is None:
-                return node
+                return node, "onnxscript's folding fails on a split that is not constant"
     return None
 
 

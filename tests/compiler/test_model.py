@@ -241,13 +241,14 @@ def test_what_is_saved_computes_the_same(write, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
-def test_inference_leaves_sequences_alone():
-    text = """<ir_version: 8, opset_import: ["": 17]>
-    g (float[2] x, int64 p) => (float[2] y) {
-        s = SequenceConstruct(x, x)
+@pytest.mark.parametrize("made", ["SequenceConstruct(x, x)", "SplitToSequence(x)"])
+def test_inference_leaves_sequences_alone(made):
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+    g (float[2] x, int64 p) => (float[N] y) {{
+        s = {made}
         e = SequenceErase(s, p)
         y = SequenceAt(e, p)
-    }"""
+    }}"""
     model = ir.from_proto(onnx.parser.parse_model(text))
     infer_shapes(model)
     onnx.shape_inference.infer_shapes(ir.to_proto(model), check_type=True, strict_mode=True)

@@ -1,6 +1,8 @@
 import logging
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 import pytest
 
 from suture.compiler.discovery import discover, load
@@ -181,3 +183,23 @@ def test_what_is_folded_inside_a_subgraph_is_noted(parse, check):
 def test_is_found_by_its_entry_point():
     assert load(discover("suture.passes")["fold-constants"]) is FoldConstants
     assert parse_pipeline("fold-constants") == (FoldConstants(),)
+
+
+def test_declines_where_the_folding_writes_a_later_operator():
+    """ConcatFromSequence becomes Unsqueezes that read their axes, which set 11 has not."""
+    model = ir.from_proto(
+        onnx.parser.parse_model(
+            """<ir_version: 6, opset_import: ["": 11]>
+            g (float[2] x) => (float[2,2] y) {
+                s = SequenceConstruct(x, x)
+                [join] y = ConcatFromSequence<axis=0, new_axis=1>(s)
+            }"""
+        )
+    )
+    result = FoldConstants().apply(model, PassContext())
+    reason = "onnxscript's folding writes an Unsqueeze of a later operator set"
+    assert [(each.at.node, each.reason) for each in result.declined] == [("join", reason)]
+    assert [node.op_type for node in model.graph] == [
+        "SequenceConstruct",
+        "ConcatFromSequence",
+    ]
