@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from suture.codegen.aot import DTYPES, Call, Space, Tensor
+from suture.codegen.aot import Call, Space, Tensor
 from suture.codegen.memory import Buffers, Life, place
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A tensor whose buffer may not have a place yet.
-
-    Attributes:
-        space: As of ``Tensor``; ``owned`` for a buffer of activations.
-        buffer: Number of the input, or of the buffer of activations.
-        offset: Bytes from the beginning of that.
-        shape: Sizes of the axes.
-        dtype: NumPy's name of the element type.
-    """
-
-    space: Literal["input", "weights", "owned"]
-    buffer: int = 0
-    offset: int = 0
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the packed elements."""
-        return math.prod(self.shape) * DTYPES[self.dtype][1] // 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +26,7 @@ class Placed:
 
 def find_homes(
     calls: Sequence[Call],
-    tensors: Sequence[Seen],
+    tensors: Sequence[Tensor],
     buffers: Buffers,
     outputs: Mapping[int, int],
     workspace: Callable[[str], int],
@@ -61,7 +35,7 @@ def find_homes(
 
     Args:
         calls: In the order they run.
-        tensors: What they name.
+        tensors: What they name; those of the arena have the number of a buffer, and no place.
         buffers: Those of activations.
         outputs: Which of them, no parts of others, are an output, and which one.
         workspace: Of a kernel, the bytes that it asks for while it runs.
@@ -70,7 +44,7 @@ def find_homes(
     for number, call in enumerate(calls):
         for position in call.args:
             tensor = tensors[position]
-            if tensor.space == "owned":
+            if tensor.space == "arena":
                 root, _ = buffers.root(tensor.buffer)
                 spans[root] = (spans.get(root, (number, number))[0], number)
     roots = [root for root in spans if root not in outputs]
@@ -101,16 +75,11 @@ def find_homes(
 
 
 def _placed(
-    seen: Seen, buffers: Buffers, homes: Mapping[int, tuple[Space, int, int]]
+    tensor: Tensor, buffers: Buffers, homes: Mapping[int, tuple[Space, int, int]]
 ) -> Tensor:
     """Return a tensor at its final place; one that no call names lies anywhere."""
-    space: Space
-    if seen.space == "owned":
-        root, inside = buffers.root(seen.buffer)
-        space, buffer, offset = homes.get(root, ("arena", 0, 0))
-        offset += inside + seen.offset
-    else:
-        space, buffer, offset = seen.space, seen.buffer, seen.offset
-    return Tensor(
-        space=space, buffer=buffer, offset=offset, shape=seen.shape, dtype=seen.dtype
-    )
+    if tensor.space != "arena":
+        return tensor
+    root, inside = buffers.root(tensor.buffer)
+    space, buffer, offset = homes.get(root, ("arena", 0, 0))
+    return replace(tensor, space=space, buffer=buffer, offset=offset + inside + tensor.offset)

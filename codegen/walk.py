@@ -13,7 +13,7 @@ from tvm import relax
 
 from suture.codegen.aot import COPY, DTYPES, OWN, AotPlan, Call, Tensor
 from suture.codegen.emit.choose import CHOICE
-from suture.codegen.homes import Seen, find_homes
+from suture.codegen.homes import find_homes
 from suture.codegen.lazy import Result, Step, branch
 from suture.codegen.lower import Lowered, LoweringError
 from suture.codegen.memory import Buffers, aligned
@@ -46,7 +46,7 @@ class _Walk:
 
     def __init__(self, lowered: Lowered) -> None:
         self.module, self.threads = lowered.module, lowered.threads
-        self.tensors: list[Seen] = []
+        self.tensors: list[Tensor] = []
         self.steps: list[Step] = []
         self.makers: dict[int, tuple[int, ...]] = {}
         self.choices: dict[int, int] = {}
@@ -63,10 +63,10 @@ class _Walk:
                 Tensor(space="input", buffer=position, shape=shape, dtype=dtype)
             )
             self.values[parameters[name]] = self.add(
-                Seen(space="input", buffer=position, shape=shape, dtype=dtype)
+                Tensor(space="input", buffer=position, shape=shape, dtype=dtype)
             )
 
-    def add(self, tensor: Seen) -> int:
+    def add(self, tensor: Tensor) -> int:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
@@ -92,7 +92,7 @@ class _Walk:
         name = getattr(call.op, "name", None) or str(call.op)
         if name == "relax.builtin.alloc_tensor":
             shape, dtype = tensor_type(var)
-            made = Seen(space="owned", shape=shape, dtype=dtype)
+            made = Tensor(space="arena", shape=shape, dtype=dtype)
             self.values[var] = self.add(replace(made, buffer=self.buffers.add(made.nbytes)))
         elif name in VIEWS:
             self.values[var] = self.view(var, call)
@@ -117,14 +117,14 @@ class _Walk:
         needs = tuple(need for position in args for need in self.needs(position))
         for position in args:
             tensor = self.tensors[position]
-            if tensor.space == "owned":
+            if tensor.space == "arena":
                 self.makers.setdefault(tensor.buffer, (len(self.steps),))
         self.steps.append(Step(needs=needs, call=Call(kernel, args)))
 
     def needs(self, position: int) -> tuple[int, ...]:
         """Return the steps that make a tensor; none for inputs, constants and new buffers."""
         tensor = self.tensors[position]
-        return self.makers.get(tensor.buffer, ()) if tensor.space == "owned" else ()
+        return self.makers.get(tensor.buffer, ()) if tensor.space == "arena" else ()
 
     def choose(self, which: int, args: tuple[int, ...]) -> None:
         """Add a choice, or a further result to a choice that there is: of an If, once."""
@@ -158,7 +158,7 @@ class _Walk:
         makers: list[int] = []
         for position in parts:
             part = self.tensors[position]
-            alone = part.space == "owned" and part.nbytes == self.buffers.nbytes(part.buffer)
+            alone = part.space == "arena" and part.nbytes == self.buffers.nbytes(part.buffer)
             if not (alone and self.buffers.join(part.buffer, target.buffer, offset)):
                 place = replace(target, offset=offset, shape=part.shape)
                 makers.append(len(self.steps))
@@ -201,7 +201,7 @@ class _Walk:
             place = len(self.weights)
             self.weights.extend(data)
             self.constants[key] = self.add(
-                Seen(space="weights", offset=place, shape=array.shape, dtype=dtype)
+                Tensor(space="weights", offset=place, shape=array.shape, dtype=dtype)
             )
         return self.constants[key]
 
@@ -213,8 +213,8 @@ class _Walk:
         for number, position in enumerate(positions):
             seen = self.tensors[position]
             root, _ = self.buffers.root(seen.buffer)
-            whole = seen.space == "owned" and seen.nbytes == self.buffers.nbytes(root)
-            target = replace(seen, space="owned", offset=0)
+            whole = seen.space == "arena" and seen.nbytes == self.buffers.nbytes(root)
+            target = replace(seen, space="arena", offset=0)
             if whole and root not in homes:
                 homes[root] = number
             else:
