@@ -27,7 +27,8 @@ from suture.codegen.lower import lower
 from suture.codegen.processor import tvm_target
 from suture.compiler.cost.evaluate import Quality, evaluate
 from suture.compiler.cost.model import KernelModel
-from suture.compiler.cost.records import Records, machine
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import machine
 from suture.compiler.target import find_target
 from suture.driver.measurements import kernel_records, samples_for
 from suture.passes.manager import PassManager

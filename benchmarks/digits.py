@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 from suture.compiler.link import link
 from suture.compiler.plan.base import INPUT, Plan
 from suture.compiler.plan.estimate import measure_latency

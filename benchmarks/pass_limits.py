@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 from suture.compiler.model import load_model, save_model
 from suture.compiler.verify import seeded_inputs
 from suture.passes.manager import PassManager

@@ -23,7 +23,7 @@ from digits_plans import linked_plan
 from suture.codegen.backend.base import Run
 from suture.codegen.document import Identity
 from suture.codegen.measure import Timings, measure_for, pinned
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 from suture.compiler.evaluation import Evaluation
 from suture.compiler.target import Target, find_target
 from suture.compiler.verify import run_reference

@@ -21,7 +21,7 @@ from suture.codegen.backend.base import Run
 from suture.codegen.backend.ort import OrtBackend
 from suture.codegen.backend.tvm import TvmBackend
 from suture.codegen.measure import measure_for, pinned
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 from suture.compiler.target import find_target
 from suture.compiler.verify import assert_equal, seeded_inputs
 from suture.passes.manager import PassManager

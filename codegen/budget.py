@@ -18,7 +18,8 @@ import onnx_ir as ir
 from suture.codegen.emit.conv import PLAIN_CHANNELS, WEIGHT_BYTES, read_shape
 from suture.codegen.groups.conv import CONV
 from suture.codegen.schedule.base import Processor
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.winograd import Winograd, bears
 from suture.compiler.spec import format_spec
 from suture.passes.recognise.values import numbers_of, shape_of

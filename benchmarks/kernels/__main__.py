@@ -33,7 +33,7 @@ from kernels import Fastest, Kernels, time_rounds
 from machine import Machine
 
 from suture.codegen.measure import pinned
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 from suture.compiler.target import find_target
 from suture.errors import SutureError
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from catalogue import ALL, EXTRA, FACE, SETS
 from trial import PEERS, Settings, Trial, attempt
 
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 
 ROOT = Path(__file__).parents[2]
 SHOWN_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")

@@ -31,7 +31,7 @@ from catalogue import FACE, SETS, build
 
 from suture.codegen.backend.ort import OrtProgram
 from suture.codegen.measure import Timings, measure_for, pinned
-from suture.compiler.cost.records import machine
+from suture.compiler.cost.rows import machine
 from suture.compiler.verify import assert_equal, run_reference, seeded_inputs
 from suture.passes.manager import PassManager
 from suture.passes.pipeline import parse_pipeline

@@ -21,7 +21,7 @@ from flavours import BY_HAND, Flavour, Subject, build
 from requests_in_a_row import in_a_row, overhead
 
 from suture.codegen.invoke import invoke
-from suture.compiler.cost.records import machine, versions
+from suture.compiler.cost.rows import machine, versions
 
 ROOT = Path(__file__).parents[2]
 NATIVE = "suture, native"

@@ -7,7 +7,8 @@ from functools import singledispatch
 from typing import Any
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div
-from suture.codegen.schedule.conv import UNROLL, ConvShape, DirectConv, copies_image
+from suture.codegen.schedule.conv import UNROLL, DirectConv, copies_image
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape

@@ -13,7 +13,8 @@ from suture.codegen.emit.gathered import emit_gathered
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded, read_epilogue
 from suture.codegen.emit.pointwise import emit_pointwise
 from suture.codegen.schedule.base import Processor, ceil_div
-from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.winograd import Winograd, bears

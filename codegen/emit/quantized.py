@@ -14,7 +14,7 @@ from tvm import relax, te, tirx
 from suture.codegen.emit.base import Emitter, Operator
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded
 from suture.codegen.schedule.base import ceil_div
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import Finish, Integers, is_mild
 from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape

@@ -11,7 +11,7 @@ import tvm
 from tvm import s_tir, te
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, finished
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.windows import (
     keep_rows_in_registers,
     tile_rows,

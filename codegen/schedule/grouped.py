@@ -23,7 +23,7 @@ from tvm import tirx
 from tvm.tirx.script import builder as T  # noqa: N812 (TVM's own name for it)
 
 from suture.codegen.schedule.base import Epilogue, Processor, ceil_div, weighed, within
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.patterns import (
     Pattern,
     cut_at_borders,

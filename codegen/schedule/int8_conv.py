@@ -13,7 +13,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as script
 
 from suture.codegen.schedule.base import Processor, ceil_div, mark
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import DOTS, Finish, Integers, dots, tile_cycles
 from suture.codegen.schedule.int8_tile import (
     PREPARED_BYTES,

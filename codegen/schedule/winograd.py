@@ -24,7 +24,7 @@ from suture.codegen.schedule.base import (
     mark,
     weighed,
 )
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.winograd_nest import Nest
 from suture.codegen.schedule.winograd_transforms import TAPS, TRANSFORMS
 

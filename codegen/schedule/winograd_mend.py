@@ -15,7 +15,7 @@ from typing import Any
 from tvm import tirx
 from tvm.tirx.script.builder import ir as code
 
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.winograd_transforms import TAPS, Transform
 
 EXPONENT = 0x7F800000

@@ -18,7 +18,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as code
 
 from suture.codegen.schedule.base import Epilogue, ceil_div, within
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.winograd_mend import Direct, is_spoilt
 from suture.codegen.schedule.winograd_transforms import Transform
 

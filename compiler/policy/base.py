@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from suture.compiler.cost.base import Vector
-from suture.compiler.cost.records import Episode
+from suture.compiler.cost.rows import Episode
 from suture.compiler.profile.base import RequestProfile
 
 

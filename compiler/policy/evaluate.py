@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suture.compiler.cost.records import Episode
+from suture.compiler.cost.rows import Episode
 from suture.compiler.policy.base import Policy
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from suture.compiler.cost.base import Vector
-from suture.compiler.cost.records import Episode
+from suture.compiler.cost.rows import Episode
 from suture.compiler.policy.base import Policy, Tally, greedy
 
 

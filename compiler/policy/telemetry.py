@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suture.compiler.cost.records import Episode
+from suture.compiler.cost.rows import Episode
 from suture.compiler.target import Target
 from suture.compiler.task import Objective
 from suture.errors import Location, RequestError

@@ -2,7 +2,8 @@ import tvm
 
 from suture.codegen.pipeline import PIPELINE
 from suture.codegen.schedule.base import WIDTHS, Epilogue
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape
 
 TARGET = {"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 1}
 

@@ -7,7 +7,8 @@ import onnx_ir as ir
 import pytest
 
 from suture.codegen.choose.model import cost_model
-from suture.compiler.cost.records import KernelRecord, Records
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import KernelRecord
 from suture.compiler.target import lambda_arm64, lambda_x86_64
 from suture.driver.measurements import samples
 from suture.driver.tuning import FEWEST, evaluate_records, learn, tune

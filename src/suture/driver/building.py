@@ -15,7 +15,8 @@ from suture.codegen.measure import measure
 from suture.codegen.oci import write_image
 from suture.codegen.package import Package, Written, write_package
 from suture.codegen.provenance import attested
-from suture.compiler.cost.records import LatencyRecord, Records
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import LatencyRecord
 from suture.compiler.plan.estimate import work
 from suture.compiler.target import Target
 from suture.compiler.verify import run_reference

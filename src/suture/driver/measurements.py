@@ -8,7 +8,8 @@ import numpy as np
 
 from suture.codegen.choose.base import Choice
 from suture.compiler.cost.evaluate import Sample
-from suture.compiler.cost.records import KernelRecord, Records
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import KernelRecord
 from suture.compiler.target import Target
 
 

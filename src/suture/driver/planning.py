@@ -13,8 +13,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from suture.compiler.component import Component, Port
-from suture.compiler.cost.records import LatencyRecord, Records
+from suture.compiler.cost.records import Records
 from suture.compiler.cost.roofline import Roofline
+from suture.compiler.cost.rows import LatencyRecord
 from suture.compiler.library import Library
 from suture.compiler.link import link
 from suture.compiler.plan.base import INPUT, Plan

@@ -17,7 +17,8 @@ from suture.codegen.lower import lower
 from suture.codegen.processor import tvm_target
 from suture.compiler.cost.evaluate import Evaluation, Quality, Sample, evaluate, quality
 from suture.compiler.cost.model import KernelModel, preferring
-from suture.compiler.cost.records import KernelRecord, Records, machine
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import KernelRecord, machine
 from suture.compiler.model import load_model
 from suture.compiler.target import Target
 from suture.compiler.task import read_task

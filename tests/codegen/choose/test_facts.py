@@ -3,7 +3,8 @@ import pytest
 
 from suture.codegen.choose.facts import facts_of
 from suture.codegen.schedule.base import WIDTHS, Epilogue
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.gathered import GatheredConv, GatheredShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape

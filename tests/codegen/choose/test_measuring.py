@@ -8,7 +8,8 @@ from suture.codegen.choose.base import BY_FORMULA
 from suture.codegen.choose.bench import Bench, runs_here, same
 from suture.codegen.choose.measuring import ByMeasuring, BySearch, differs_in_one
 from suture.codegen.schedule.base import WIDTHS, Epilogue
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.errors import BackendError
 

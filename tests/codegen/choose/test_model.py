@@ -6,7 +6,8 @@ import pytest
 from suture.codegen.choose.base import BY_FORMULA, Question, spec_of
 from suture.codegen.choose.model import ByModel, cost_model
 from suture.codegen.schedule.base import WIDTHS, Epilogue
-from suture.codegen.schedule.conv import ConvShape, DirectConv
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.gemm import Gemm, GemmShape
 from suture.compiler.cost.boosting import Boosting
 from suture.compiler.cost.model import KernelModel

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
-from suture.codegen.schedule.conv import ConvShape, DirectConv, holds_groups
+from suture.codegen.schedule.conv import DirectConv
+from suture.codegen.schedule.conv_shape import ConvShape, holds_groups
 from suture.codegen.schedule.depthwise import DepthwiseConv
 from suture.codegen.schedule.grouped import GroupedConv
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture.codegen.schedule.base import WIDTHS, ceil_div
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import DOTS, Finish, Integers, is_mild
 from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from suture.codegen.pipeline import PIPELINE
 from suture.codegen.schedule.base import WIDTHS, Epilogue, ceil_div
-from suture.codegen.schedule.conv import ConvShape
+from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.winograd import Winograd, bears, fits
 from suture.codegen.schedule.winograd_transforms import TRANSFORMS
 from suture.compiler.spec import build_spec, format_spec, parse_spec

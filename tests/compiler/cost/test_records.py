@@ -8,13 +8,8 @@ from threading import Barrier
 import pytest
 
 from suture.compiler.cost.base import Work
-from suture.compiler.cost.records import (
-    Episode,
-    LatencyRecord,
-    Records,
-    machine,
-    versions,
-)
+from suture.compiler.cost.records import Records
+from suture.compiler.cost.rows import Episode, LatencyRecord, machine, versions
 from suture.compiler.plan.evaluate import Accuracy
 from suture.errors import SutureError
 
@@ -139,7 +134,8 @@ import sys, time
 from dataclasses import replace
 from pathlib import Path
 from suture.compiler.cost.base import Work
-from suture.compiler.cost.records import Episode, LatencyRecord, Records
+from suture.compiler.cost.records import (Records)
+from suture.compiler.cost.rows import (Episode, LatencyRecord)
 
 path, me, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 latency = LatencyRecord(subject="", backend="ort", target="t", threads=1,

@@ -1,6 +1,6 @@
 import pytest
 
-from suture.compiler.cost.records import Episode
+from suture.compiler.cost.rows import Episode
 
 
 @pytest.fixture(scope="session")
