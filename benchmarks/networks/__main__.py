@@ -4,11 +4,11 @@
 
 ``light`` are the light models of the onnx package with random weights of their own, ``built``
 MobileNetV2, two layers of BERT, ViT-Tiny, a small U-Net and a detector of faces, ``all`` both;
-``quantised`` is ResNet50 in 8 bits (QDQ), with weights of 7 bits and of 8. A network can
-also be the path of an ONNX file. ``--batch N`` gives networks of one image N at once. Every
-runtime gets the same float32 model and input. The peers read the model as it is; OpenVINO is
-set up for latency, ONNX Runtime is as it comes. A ratio is the median over the rounds of one
-run's time by the other's; below 1 TVM is faster.
+``quantised`` is ResNet50 in 8 bits (QDQ), with weights of 7 bits and of 8, and MobileNetV2
+with weights of 7. A network can also be the path of an ONNX file. ``--batch N`` gives networks
+of one image N at once. Every runtime gets the same float32 model and input. The peers read
+the model as it is; OpenVINO is set up for latency, ONNX Runtime is as it comes. A ratio is the
+median over the rounds of one run's time by the other's; below 1 TVM is faster.
 """
 
 from __future__ import annotations

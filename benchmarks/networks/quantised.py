@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx.version_converter
 import onnx_ir as ir
+from convolutional import mobilenet_v2
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
 from suture.compiler.verify import Arrays, seeded_inputs
@@ -32,15 +33,15 @@ class _Seeded(CalibrationDataReader):
         return next(self._inputs, None)
 
 
-def quantised(name: str, *, seven_bits: bool) -> ir.Model:
-    """Return a light network in 8 bits.
+def quantised(network: Callable[[], ir.Model], *, seven_bits: bool) -> ir.Model:
+    """Return a network in 8 bits.
 
     Args:
-        name: The network.
+        network: Makes it in float32.
         seven_bits: Whether weights use seven of them, so that no sum of two products in 16
             bits saturates.
     """
-    model = light.light(name)
+    model = network()
     with tempfile.TemporaryDirectory() as folder:
         plain, made = Path(folder) / "plain.onnx", Path(folder) / "made.onnx"
         proto = onnx.version_converter.convert_version(ir.to_proto(model), OPSET)
@@ -56,7 +57,9 @@ def quantised(name: str, *, seven_bits: bool) -> ir.Model:
         return ir.external_data.load_to_model(ir.load(made))
 
 
+RESNET50 = partial(light.light, "resnet50")
 QUANTISED: dict[str, Callable[[], ir.Model]] = {
-    "resnet50_int7": partial(quantised, "resnet50", seven_bits=True),
-    "resnet50_int8": partial(quantised, "resnet50", seven_bits=False),
+    "resnet50_int7": partial(quantised, RESNET50, seven_bits=True),
+    "resnet50_int8": partial(quantised, RESNET50, seven_bits=False),
+    "mobilenet_v2_int7": partial(quantised, mobilenet_v2, seven_bits=True),
 }

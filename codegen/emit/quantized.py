@@ -18,14 +18,11 @@ from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import Finish, Integers, is_mild
 from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape
+from suture.codegen.schedule.int8_depthwise import Int8Depthwise
 from suture.codegen.schedule.int8_gemm import Int8Gemm, Int8GemmShape
 from suture.codegen.schedule.int8_tile import Packed
 
 SMALL = ("uint8", "int8")
-WHOLE = 1.5 * 2.0**23
-"""float32 of this magnitude have no fraction: adding it rounds halves to even, in vectors."""
-WHOLE_BITS = 0x4B400000
-"""Its bits; those of the next numbers count up from here."""
 
 
 def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
@@ -43,13 +40,15 @@ def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
         strides=tuple(attributes["strides"]),
         pads=tuple(attributes["pads"]),
         dilations=tuple(attributes["dilations"]),
+        groups=attributes["group"],
     )
     shape = Int8ConvShape(
         conv=conv, source=_source(x, attributes), mild=is_mild(weights, axis=1)
     )
     finish = _read_finish(attributes)
+    rule = Int8Conv if conv.groups == 1 else Int8Depthwise
     schedule = emitter.choose(
-        Int8Conv.space(shape, processor),
+        rule.space(shape, processor),
         shape,
         finish,
         lambda each: _read_first(each.pack(weights, shape, processor)),
@@ -109,14 +108,11 @@ def emit_quantize(emitter: Emitter, operator: Operator) -> Any | None:
     dtype = "uint8" if len(operator.inputs) < 3 else _dtype(operator.inputs[2])
     if scale is None or zero is None or dtype not in SMALL or _dtype(x) != "float32":
         return None
-    low, high = Integers(dtype=dtype, zero=zero).bounds  # type: ignore[arg-type]
+    out = Integers(dtype=dtype, zero=zero)  # type: ignore[arg-type]
 
     def quantize(image: Any) -> Any:
         def element(*at: Any) -> Any:
-            value = image(*at) / tirx.const(scale, "float32")
-            value = te.max(te.min(value, _float(high - zero)), _float(low - zero))
-            whole = tirx.reinterpret("int32", value + _float(WHOLE)) - (WHOLE_BITS - zero)
-            return whole.astype(dtype)
+            return Finish(out=out).apply(image(*at) / tirx.const(scale, "float32"), 1)
 
         return te.compute(image.shape, element, name="quantized")
 
@@ -168,10 +164,6 @@ def _array(value: Any) -> npt.NDArray[Any]:
 
 def _dtype(value: Any) -> str:
     return str(value.ty.dtype.dtype)
-
-
-def _float(value: float) -> Any:
-    return tirx.const(float(value), "float32")
 
 
 def _source(x: Any, attributes: Attributes) -> Integers:

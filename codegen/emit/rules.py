@@ -51,6 +51,7 @@ from suture.codegen.schedule.gathered import GatheredConv
 from suture.codegen.schedule.gemm import Gemm
 from suture.codegen.schedule.grouped import GroupedConv
 from suture.codegen.schedule.int8_conv import Int8Conv
+from suture.codegen.schedule.int8_depthwise import Int8Depthwise
 from suture.codegen.schedule.int8_gemm import Int8Gemm
 from suture.codegen.schedule.lrn import Lrn
 from suture.codegen.schedule.normalize import Normalize
@@ -79,7 +80,7 @@ QUANTIZED_CONV = ScheduleRule(
     operators=(QCONV,),
     match=match_quantized,  # makes both kinds of group
     emit=emit_qconv,
-    schedules=(Int8Conv,),
+    schedules=(Int8Conv, Int8Depthwise),
     by_image=each_image,
     place=100,
 )

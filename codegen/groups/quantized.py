@@ -17,6 +17,7 @@ import onnx_ir as ir
 from suture.codegen.groups.base import Group, constant
 from suture.codegen.groups.conv import read_pads
 from suture.passes.recognise.activation import clip_bounds
+from suture.passes.recognise.integer import has_integer_kernel
 from suture.passes.recognise.values import DEFAULT_DOMAINS, is_fixed, numbers_of, shape_of
 
 QCONV, QGEMM = "SutureQConv", "SutureQGemm"
@@ -101,16 +102,20 @@ def match_quantized(node: ir.Node) -> Group | None:
 
 
 def _conv(node: ir.Node, x: Quanta, weights: npt.NDArray[np.int8]) -> Group | None:
-    """Return the group of a convolution of one group of channels."""
-    shape, kernel = shape_of(x.value), weights.shape
-    if len(shape) != 4 or node.attributes.get_int("group", 1) != 1:
+    """Return the group of a convolution of one group of channels, or of one for each."""
+    shape, kernel, groups = (
+        shape_of(x.value),
+        weights.shape,
+        node.attributes.get_int("group", 1),
+    )
+    if len(shape) != 4 or not has_integer_kernel(kernel, groups):
         return None
     strides = list(node.attributes.get_ints("strides", [1, 1]))
     dilations = list(node.attributes.get_ints("dilations", [1, 1]))
     pads = read_pads(node, shape[2:], kernel[2:], strides, dilations)
     if pads is None or min(pads) < 0:
         return None
-    attributes = {"strides": strides, "dilations": dilations, "pads": pads}
+    attributes = {"strides": strides, "dilations": dilations, "pads": pads, "group": groups}
     return Group(QCONV, [node], [], attributes)
 
 

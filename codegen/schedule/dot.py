@@ -63,20 +63,39 @@ class Finish:
         return "float32" if self.out is None else self.out.dtype
 
     def apply(self, value: Any, lanes: int) -> Any:
-        """Return a vector of float32 finished; ONNX rounds halves to even and saturates."""
+        """Return float32 finished, a vector or one: rounded to even, saturated."""
         low, high = self.low, self.high
         if self.out is not None:
             least, most = (bound - self.out.zero for bound in self.out.bounds)
             low = max(least, least if low is None else low)
             high = min(most, most if high is None else high)
-        if low is not None:
-            value = tirx.max(value, _all(low, "float32", lanes))
         if high is not None:
             value = tirx.min(value, _all(high, "float32", lanes))
+        if low is not None:
+            value = tirx.max(value, _all(low, "float32", lanes))
         if self.out is None:
             return value
-        whole = tirx.Cast(f"int32x{lanes}", tirx.nearbyint(value))
-        return tirx.Cast(f"{self.dtype}x{lanes}", whole + _all(self.out.zero, "int32", lanes))
+        return rounded(value, self.out, lanes)
+
+
+WHOLE = 1.5 * 2.0**23
+"""float32 of this magnitude have no fraction: adding it rounds halves to even, in vectors."""
+WHOLE_BITS = 0x4B400000
+"""Its bits; those of the next numbers count up from here."""
+
+
+def rounded(value: Any, out: Integers, lanes: int) -> Any:
+    """Return float32, in quanta from zero and within bounds, as quantised numbers.
+
+    Args:
+        value: A vector, or one.
+        out: How they are kept.
+        lanes: Numbers of the vector.
+    """
+    bits = tirx.reinterpret(_vector("int32", lanes), value + _all(WHOLE, "float32", lanes))
+    return tirx.Cast(
+        _vector(out.dtype, lanes), bits - _all(WHOLE_BITS - out.zero, "int32", lanes)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from suture.compiler.inspect import node_flops
 from suture.passes.base import Note, note
+from suture.passes.recognise.integer import has_integer_kernel
 from suture.passes.recognise.values import (
     DEFAULT_DOMAINS,
     is_fixed,
@@ -110,16 +111,17 @@ def _unfit(node: ir.Node) -> str | None:
         return "its sizes are not known"
     if not weights.any():
         return "its weights are all zero"
-    return _unfit_conv(node, x) if node.op_type == "Conv" else _unfit_product(node, x, w)
+    return _unfit_conv(node, x, w) if node.op_type == "Conv" else _unfit_product(node, x, w)
 
 
-def _unfit_conv(node: ir.Node, x: ir.Value) -> str | None:
+def _unfit_conv(node: ir.Node, x: ir.Value, w: ir.Value) -> str | None:
     shape = shape_of(x)
     if len(shape) != 4:
         return "only convolutions of two axes have kernels in 8 bits"
-    if node.attributes.get_int("group", 1) != 1:
-        return "groups of channels have no kernel in 8 bits"
-    if shape[1] < FEWEST_CHANNELS:
+    groups = node.attributes.get_int("group", 1)
+    if not has_integer_kernel(shape_of(w), groups):
+        return "groups of several channels have no kernel in 8 bits"
+    if groups == 1 and shape[1] < FEWEST_CHANNELS:
         return f"of four channels that a step multiplies in 8 bits it has {shape[1]}"
     return None
 

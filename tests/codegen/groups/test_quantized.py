@@ -97,3 +97,15 @@ def test_what_stands_around(kinds, body, outputs, wanted):
 def test_others_stay(kinds, replaced):
     nodes, _ = kinds("y = Conv(f, v, c)", "float[1,16,6,6] y", replaced)
     assert "SutureQConv" not in nodes
+
+
+@pytest.mark.parametrize(("groups", "taken"), [(8, True), (4, False)])
+def test_groups_of_one_channel_have_a_kernel(kinds, groups, taken):
+    replaced = {
+        "w": np.arange(64 // groups, dtype=np.int8).reshape(8, 8 // groups, 1, 1),
+        "sw": np.full(8, 0.01, np.float32),
+        "zw": np.zeros(8, np.int8),
+    }
+    body = f"y = Conv<group={groups}>(f, v)"
+    nodes, _ = kinds(body, "float[1,8,6,6] y", replaced)
+    assert ("SutureQConv" in nodes) is taken

@@ -13,7 +13,9 @@ from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import DOTS, Finish, Integers, is_mild
 from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape
+from suture.codegen.schedule.int8_depthwise import Int8Depthwise
 from suture.codegen.schedule.int8_gemm import Int8Gemm, Int8GemmShape
+from suture.passes.recognise.integer import MOST_TAPS
 
 U8, S8 = Integers(dtype="uint8", zero=113), Integers(dtype="int8", zero=-7)
 TO_U8, TO_S8, TO_FLOAT = Finish(out=Integers(dtype="uint8", zero=3)), Finish(out=S8), Finish()
@@ -38,6 +40,31 @@ CONVS = {
     ),
     "one row": ConvShape(channels=33, height=1, width=30, filters=32, kernel=(1, 1)),
     "one pixel": ConvShape(channels=1, height=1, width=1, filters=1, kernel=(1, 1)),
+}
+DEPTHWISE = {
+    "padded": ConvShape(
+        channels=20,
+        height=7,
+        width=9,
+        filters=20,
+        kernel=(3, 3),
+        pads=(1, 1, 1, 1),
+        groups=20,
+    ),
+    "strides, uneven": ConvShape(
+        channels=8,
+        height=13,
+        width=12,
+        filters=8,
+        kernel=(5, 3),
+        strides=(2, 2),
+        pads=(2, 0, 1, 1),
+        groups=8,
+    ),
+    "dilated": ConvShape(
+        channels=9, height=9, width=8, filters=9, kernel=(3, 2), dilations=(2, 3), groups=9
+    ),
+    "one pixel": ConvShape(channels=2, height=1, width=1, filters=2, kernel=(1, 1), groups=2),
 }
 GEMMS = {
     "ragged": GemmShape(rows=13, depth=37, columns=45),
@@ -94,25 +121,28 @@ def check_conv(tile, shape, finish, processor, run, *, seed=0):
     conv, source, lanes = shape.conv, shape.source, vectors.lanes
     image = drawn(rng, (conv.channels, conv.height, conv.width), *source.bounds, source.dtype)
     most = 64 if shape.mild else 128
-    weights = drawn(rng, (conv.filters, conv.channels, *conv.kernel), -most, most - 1, np.int8)
+    whole = (conv.filters, conv.channels // conv.groups, *conv.kernel)
+    weights = drawn(rng, whole, -most, most - 1, np.int8)
     assert not shape.mild or is_mild(weights, 1)
     top, left, bottom, right = conv.pads
     padded = np.pad(
         image.astype(np.int64) - source.zero, ((0, 0), (top, bottom), (left, right))
     )
-    high, wide = conv.out
+    (high, wide), groups = conv.out, conv.groups
     sums = np.zeros((conv.filters, high, wide), np.int64)
     for y in range(conv.kernel[0]):
         for x in range(conv.kernel[1]):
             i, j = y * conv.dilations[0], x * conv.dilations[1]
             seen = padded[:, i :: conv.strides[0], j :: conv.strides[1]][:, :high, :wide]
-            sums += np.einsum("fc,cij->fij", weights[:, :, y, x].astype(np.int64), seen)
+            taps = weights[:, :, y, x].astype(np.int64).reshape(groups, -1, whole[1])
+            image_parts = seen.reshape(groups, whole[1], high, wide)
+            sums += np.einsum("gfc,gcij->gfij", taps, image_parts).reshape(sums.shape)
     scale, bias = constants(rng, sums, finish, conv.filters)
     wanted = finished(sums, scale[:, None, None], bias[:, None, None], finish)
     blocks, seen = ceil_div(conv.filters, lanes), ceil_div(conv.channels, lanes)
-    whole = np.full((seen * lanes, conv.height, conv.width), 77, source.dtype)
-    whole[: conv.channels] = image
-    blocked = whole.reshape(seen, lanes, conv.height, conv.width).transpose(0, 2, 3, 1)
+    blocked = np.full((seen * lanes, conv.height, conv.width), 77, source.dtype)
+    blocked[: conv.channels] = image
+    blocked = blocked.reshape(seen, lanes, conv.height, conv.width).transpose(0, 2, 3, 1)
     packed = tile.pack(weights, shape, vectors)
     arrays = [blocked, *arguments(packed, scale, bias, blocks * lanes)]
     out = run(
@@ -158,6 +188,39 @@ def test_every_tile_of_convolutions(name, processor, run):
         assert len(set(space)) == len(space) > 0
         for tile in sample(space):
             check_conv(tile, shape, finish, processor, run)
+
+
+@pytest.mark.parametrize("name", DEPTHWISE)
+def test_every_tile_of_depthwise_convolutions(name, processor, run):
+    for source, finish in ((U8, TO_U8), (S8, TO_S8), (U8, TO_FLOAT)):
+        shape = Int8ConvShape(conv=DEPTHWISE[name], source=source, mild=False)
+        space = Int8Depthwise.space(shape, processor[0])
+        assert len(set(space)) == len(space) > 0
+        for tile in space[::3]:
+            check_conv(tile, shape, finish, processor, run)
+
+
+def test_sums_of_the_largest_windows_are_exact(processor, run):
+    """Every product at its most; one tap more and float32 might not hold the sum."""
+    lanes = processor[0].lanes
+    conv = ConvShape(
+        channels=lanes,
+        height=MOST_TAPS,
+        width=1,
+        filters=lanes,
+        kernel=(MOST_TAPS, 1),
+        groups=lanes,
+    )
+    shape = Int8ConvShape(conv=conv, source=Integers(dtype="uint8", zero=0), mild=False)
+    tile = Int8Depthwise.space(shape, processor[0])[0]
+    weights = tile.pack(np.full((lanes, 1, *conv.kernel), -128, np.int8), shape, processor[0])
+    weights.weights[0, -1] = -127  # an odd sum
+    image = np.full((1, MOST_TAPS, 1, lanes), 255, np.uint8)
+    arrays = [image, weights.weights, np.ones(lanes, np.float32), np.zeros(lanes, np.float32)]
+    kernel = tile.kernel(shape, TO_FLOAT, processor[0])
+    out = run(kernel, arrays, (1, 1, 1, lanes), processor[1])
+    assert (out == -255 * (128 * MOST_TAPS - 1)).all()
+    assert 255 * 128 * MOST_TAPS <= 2**24 < 255 * 128 * (MOST_TAPS + 1)
 
 
 @pytest.mark.parametrize("name", GEMMS)
@@ -228,6 +291,36 @@ def test_any_convolution(
     shape = Int8ConvShape(conv=conv, source=source, mild=mild)
     tile = Int8Conv.space(shape, processor[0])[0]
     finish = Finish(out=Integers(dtype="uint8", zero=zero + 128), low=0.0)
+    check_conv(tile, shape, finish, processor, run, seed=seed)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    channels=st.integers(1, 30),
+    size=st.integers(1, 9),
+    taps=st.integers(1, 5),
+    pad=st.integers(0, 2),
+    stride=st.integers(1, 2),
+    zero=st.integers(0, 255),
+    seed=st.integers(0, 99),
+)
+def test_any_depthwise_convolution(
+    processor, run, channels, size, taps, pad, stride, zero, seed
+):
+    conv = ConvShape(
+        channels=channels,
+        height=size + taps,
+        width=size + 2,
+        filters=channels,
+        kernel=(taps, min(taps, size + 2)),
+        strides=(stride, stride),
+        pads=(pad, 0, 0, pad),
+        groups=channels,
+    )
+    source = Integers(dtype="uint8", zero=zero)
+    shape = Int8ConvShape(conv=conv, source=source, mild=False)
+    finish = Finish(out=S8, low=-60.0, high=61.0)
+    tile = Int8Depthwise.space(shape, processor[0])[0]
     check_conv(tile, shape, finish, processor, run, seed=seed)
 
 

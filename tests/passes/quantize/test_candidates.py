@@ -40,7 +40,7 @@ def test_those_that_read_the_same_weights_go_together(parse):
 
 CONV = "g (float[1,4,6,6] x) => (float[1,8,4,4] y) {{ y = Conv{}(x, w) }}"
 REASONS = {
-    "groups": (CONV.format("<group=2>"), {"w": (8, 2, 3, 3)}, "groups of channels"),
+    "groups": (CONV.format("<group=2>"), {"w": (8, 2, 3, 3)}, "groups of several channels"),
     "one channel": (
         "g (float[1,2,6,6] x) => (float[1,8,4,4] y) { y = Conv(x, w) }",
         {"w": (8, 2, 3, 3)},

@@ -82,6 +82,13 @@ def test_every_product_is_a_kernel_in_8_bits(parse, numbers):
     assert np.abs(want - got).max() > 0
 
 
+def test_a_block_of_mobilenet_stays_in_8_bits(parse):
+    text = """g (float[1,8,9,9] x) => (float[1,8,5,5] y) { a = Conv(x, e) b = Relu(a)
+        c = Conv<group=24, strides=[2,2], pads=[1,1,1,1]>(b, d) r = Relu(c) y = Conv(r, p) }"""
+    made = in_8_bits(parse(text, e=(24, 8, 1, 1), d=(24, 1, 3, 3), p=(8, 24, 1, 1)))
+    assert kernels(made) == ["QuantizeLinear", *["SutureQConv"] * 3]
+
+
 def test_numbers_suit_the_instructions():
     assert (X86.activations, X86.most) == ("uint8", 64)
     assert (ARM.activations, ARM.most) == ("int8", 127)
