@@ -1,4 +1,4 @@
-"""8-bit convolutions and products, against the same in wide integers and double precision."""
+"""8-bit convolutions, against the same in wide integers and double precision."""
 
 import dataclasses
 
@@ -10,15 +10,25 @@ from hypothesis import strategies as st
 
 from suture.codegen.schedule.base import WIDTHS, ceil_div
 from suture.codegen.schedule.conv_shape import ConvShape
-from suture.codegen.schedule.dot import DOTS, Finish, Integers, is_mild
-from suture.codegen.schedule.gemm import GemmShape
+from suture.codegen.schedule.dot import Finish, Integers, is_mild
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape
 from suture.codegen.schedule.int8_depthwise import Int8Depthwise
-from suture.codegen.schedule.int8_gemm import Int8Gemm, Int8GemmShape
 from suture.passes.recognise.integer import MOST_TAPS
 
-U8, S8 = Integers(dtype="uint8", zero=113), Integers(dtype="int8", zero=-7)
-TO_U8, TO_S8, TO_FLOAT = Finish(out=Integers(dtype="uint8", zero=3)), Finish(out=S8), Finish()
+from .quanta import (
+    S8,
+    TO_FLOAT,
+    TO_S8,
+    TO_U8,
+    U8,
+    arguments,
+    constants,
+    drawn,
+    finished,
+    same,
+    sample,
+)
+
 CONVS = {
     "padded": ConvShape(
         channels=20, height=7, width=9, filters=24, kernel=(3, 3), pads=(1, 1, 1, 1)
@@ -66,53 +76,6 @@ DEPTHWISE = {
     ),
     "one pixel": ConvShape(channels=2, height=1, width=1, filters=2, kernel=(1, 1), groups=2),
 }
-GEMMS = {
-    "ragged": GemmShape(rows=13, depth=37, columns=45),
-    "whole": GemmShape(rows=12, depth=64, columns=48),
-    "one row": GemmShape(rows=1, depth=70, columns=100),
-    "one": GemmShape(rows=1, depth=1, columns=1),
-}
-
-
-def drawn(rng, shape, low, high, dtype):
-    """Random integers of which a third are the extremes."""
-    numbers = rng.integers(low, high + 1, shape)
-    extreme = rng.choice([low, high], shape)
-    return np.where(rng.random(shape) < 1 / 3, extreme, numbers).astype(dtype)
-
-
-def finished(sums, scale, bias, finish):
-    """What ONNX makes of sums: scaled, shifted, clipped, rounded to even and saturated."""
-    value = sums * scale.astype(np.float64) + bias
-    low, high = (-np.inf if finish.low is None else finish.low), finish.high
-    value = np.clip(value, low, np.inf if high is None else high)
-    if finish.out is None:
-        return value
-    return np.clip(np.rint(value) + finish.out.zero, *finish.out.bounds)
-
-
-def same(out, wanted, finish):
-    """Compare; on the way to a quantum, float32 may round another way at a half."""
-    if finish.out is None:
-        np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=1e-4)
-        return
-    assert out.dtype == finish.out.dtype
-    apart = np.abs(out.astype(int) - wanted.astype(int))
-    assert apart.max() <= 1
-    assert (apart > 0).mean() <= 1e-3
-
-
-def constants(rng, sums, finish, size):
-    """A scale and a bias for each filter, in whole tiles, that spread sums over the range."""
-    spread = 1.0 if finish.out is None else 90.0
-    scale = (spread / (sums.std() + 1) * rng.uniform(0.5, 1.5, size)).astype(np.float32)
-    return scale, rng.uniform(-20, 20, size).astype(np.float32)
-
-
-def arguments(packed, scale, bias, filters):
-    """A kernel's constants in order."""
-    start = [] if packed.start is None else [packed.start]
-    return [packed.weights, *start, *(np.pad(v, (0, filters - v.size)) for v in (scale, bias))]
 
 
 def check_conv(tile, shape, finish, processor, run, *, seed=0):
@@ -154,30 +117,6 @@ def check_conv(tile, shape, finish, processor, run, *, seed=0):
     )
     plain = out.transpose(0, 3, 1, 2).reshape(-1, high, wide)[: conv.filters]
     same(plain, wanted, finish)
-
-
-def check_gemm(tile, shape, finish, processor, run, *, seed=0):
-    vectors, target = processor
-    rng = np.random.default_rng(seed)
-    gemm, source = shape.gemm, shape.source
-    left = drawn(rng, (gemm.rows, gemm.depth), *source.bounds, source.dtype)
-    most = 64 if shape.mild else 128
-    right = drawn(rng, (gemm.depth, gemm.columns), -most, most - 1, np.int8)
-    sums = (left.astype(np.int64) - source.zero) @ right.astype(np.int64)
-    scale, bias = constants(rng, sums, finish, gemm.columns)
-    wanted = finished(sums, scale, bias, finish)
-    filters = ceil_div(gemm.columns, tile.columns) * tile.columns
-    packed = tile.pack(right, shape, vectors)
-    arrays = [left, *arguments(packed, scale, bias, filters)]
-    kernel = tile.kernel(shape, finish, vectors)
-    out = run(kernel, arrays, (gemm.rows, gemm.columns), target, finish.dtype)
-    same(out, wanted, finish)
-
-
-def sample(space):
-    """The first two of every way to add up, and some of the others."""
-    first = [t for dot in DOTS for t in [t for t in space if t.dot == dot][:2]]
-    return first + [tile for tile in space[3::9] if tile not in first]
 
 
 @pytest.mark.parametrize("name", CONVS)
@@ -223,16 +162,6 @@ def test_sums_of_the_largest_windows_are_exact(processor, run):
     assert 255 * 128 * MOST_TAPS <= 2**24 < 255 * 128 * (MOST_TAPS + 1)
 
 
-@pytest.mark.parametrize("name", GEMMS)
-def test_every_tile_of_products(name, processor, run):
-    for source, finish, mild in ((U8, TO_U8, True), (S8, TO_S8, False), (U8, TO_FLOAT, True)):
-        shape = Int8GemmShape(gemm=GEMMS[name], source=source, mild=mild)
-        space = Int8Gemm.space(shape, processor[0])
-        assert len(set(space)) == len(space) > 0
-        for tile in sample(space):
-            check_gemm(tile, shape, finish, processor, run)
-
-
 def test_blocks_smaller_than_the_image(processor, run):
     shape = Int8ConvShape(conv=CONVS["padded"], source=U8, mild=False)
     row = Int8ConvShape(conv=CONVS["one row"], source=U8, mild=False)
@@ -241,10 +170,6 @@ def test_blocks_smaller_than_the_image(processor, run):
         tile = Int8Conv(rows, processor[0].lanes, block, dot)
         check_conv(tile, shape, TO_U8, processor, run)
         check_conv(tile, row, TO_U8, processor, run)
-    product = Int8GemmShape(gemm=GEMMS["ragged"], source=S8, mild=False)
-    for rows, block in ((4, 4), (3, 5)):
-        tile = Int8Gemm(rows, processor[0].lanes, block, dot)
-        check_gemm(tile, product, TO_S8, processor, run)
 
 
 def test_without_instructions_of_its_own(processor, run):
@@ -259,8 +184,6 @@ def test_threads_share_tiles(processor, run):
     for name in ("padded", "one row"):
         shape = Int8ConvShape(conv=CONVS[name], source=U8, mild=False)
         check_conv(Int8Conv.space(shape, two[0])[0], shape, TO_U8, two, run)
-    product = Int8GemmShape(gemm=GEMMS["ragged"], source=U8, mild=False)
-    check_gemm(Int8Gemm.space(product, two[0])[0], product, TO_U8, two, run)
 
 
 @settings(max_examples=12, deadline=None)
@@ -322,26 +245,6 @@ def test_any_depthwise_convolution(
     finish = Finish(out=S8, low=-60.0, high=61.0)
     tile = Int8Depthwise.space(shape, processor[0])[0]
     check_conv(tile, shape, finish, processor, run, seed=seed)
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    rows=st.integers(1, 20),
-    depth=st.integers(1, 50),
-    columns=st.integers(1, 60),
-    zero=st.integers(0, 255),
-    mild=st.booleans(),
-    seed=st.integers(0, 99),
-)
-def test_any_product(processor, run, rows, depth, columns, zero, mild, seed):
-    shape = Int8GemmShape(
-        gemm=GemmShape(rows=rows, depth=depth, columns=columns),
-        source=Integers(dtype="uint8", zero=zero),
-        mild=mild,
-    )
-    tile = Int8Gemm.space(shape, processor[0])[0]
-    finish = Finish(out=S8, low=-60.0, high=61.0)
-    check_gemm(tile, shape, finish, processor, run, seed=seed)
 
 
 @pytest.mark.parametrize(
