@@ -24,7 +24,7 @@ FLAGS = (
     *("-fno-stack-protector", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
     *("-ffunction-sections", "-fdata-sections", "-isystem", "."),
 )
-"""For few bytes, at no cost in speed: Wuffs keeps its loops in instructions of its own."""
+"""For few bytes, at little cost in speed: Wuffs writes its hot loops with intrinsics."""
 
 
 def image_object(target: Target, cache: Path) -> Path:
