@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from suture.codegen.decoder import image_object
+from suture.codegen.link import compile_server
 from suture.codegen.runtime.python import protocol
 from suture.codegen.zig import compile_c
 from suture.compiler.target import lambda_x86_64
@@ -118,19 +119,14 @@ def main() -> None:
     """Compile, time, print tables."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = [str(RUNTIME / f"{source}.c") for source in SOURCES]
+        target, cache = lambda_x86_64(), folder / "zig"
+        objects = compile_server([f"{name}.c" for name in SOURCES], target, cache=cache)
         program = compile_c(
-            [
-                "-std=c11",
-                "-O2",
-                f"-I{RUNTIME}",
-                *sources,
-                str(Path(__file__).with_suffix(".c")),
-            ],
+            ["-O2", f"-I{RUNTIME}", *map(str, objects), str(Path(__file__).with_suffix(".c"))],
             "decoding",
-            lambda_x86_64(),
+            target,
             workdir=folder,
-            cache=folder / "zig",
+            cache=cache,
         )
         print("| numbers like | MB | reads ms | MB/s | writes ms | Python reads ms |")
         print("|---|---|---|---|---|---|")

@@ -102,18 +102,27 @@ def link_program(
     copy_sources(["served.h"], parts.folder)
     image = document["image"] is not None
     sources = server_sources(document["backend"], image=image)
-    fast = [name for name in sources if name in FAST]
-    small = [name for name in sources if name not in FAST]
-    objects = [
-        compile_runtime(fast, target, cache=cache),
-        compile_runtime(small, target, cache=cache, level="-Os"),
-    ]
+    objects = compile_server(sources, target, cache=cache)
     if image:
         objects.append(image_object(target, cache.resolve()))
     flags = (*LINK, *(["-static"] if static else []))
     name = f"{PROGRAM}-static" if static else PROGRAM
     arguments = [*flags, *map(str, objects), "served.c"]
     return _link(arguments, name, parts, target, cache=cache)
+
+
+def compile_server(sources: Sequence[str], target: Target, *, cache: Path) -> list[Path]:
+    """Return object files of some of the runtime's sources, as a ``bootstrap`` holds them.
+
+    Raises:
+        BackendError: They do not compile.
+    """
+    fast = [name for name in sources if name in FAST]
+    small = [name for name in sources if name not in FAST]
+    return [
+        compile_runtime(fast, target, cache=cache),
+        compile_runtime(small, target, cache=cache, level="-Os"),
+    ]
 
 
 def compile_runtime(
