@@ -119,19 +119,13 @@ static int request_line(struct Message *message, struct Text line) {
   return version(message, stop + 1, (size_t)(end - stop - 1));
 }
 
-static int digit(char c, int base) {
-  int letter = (c | 0x20) - 'a';
-  if (c >= '0' && c <= '9') return c - '0';
-  return base == 16 && letter >= 0 && letter < 6 ? letter + 10 : -1;
-}
-
 /* The length of a body or chunk. */
 static int number(struct Text text, int base, size_t *value) {
   *value = 0;
   if (!text.size) return BAD;
   for (size_t i = 0; i < text.size; ++i) {
-    int one = digit(text.start[i], base);
-    if (one < 0) return BAD;
+    int one = hex_digit(text.start[i]);
+    if (one < 0 || one >= base) return BAD;
     if (*value <= MOST_BODY_BYTES) *value = *value * (size_t)base + (size_t)one;
   }
   return *value > MOST_BODY_BYTES ? TOO_LARGE : 0;

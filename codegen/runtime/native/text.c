@@ -80,6 +80,12 @@ void buffer_print(struct Buffer *buffer, const char *format, ...) {
   va_end(list);
 }
 
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c |= 0x20;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 size_t utf8_size(const char *at, const char *end) {
   const unsigned char *c = (const unsigned char*)at;
   size_t size = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;

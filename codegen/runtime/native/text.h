@@ -13,6 +13,8 @@ struct Text {
 struct Text text_of(const char *word);
 bool text_is(struct Text text, const char *word);
 bool text_is_any_case(struct Text text, const char *word);
+/* The value of a hexadecimal digit; -1 of what is none. */
+int hex_digit(char c);
 /* Bytes of the character at the front of a text that is not empty; 0 where it is no UTF-8. */
 size_t utf8_size(const char *at, const char *end);
 
