@@ -19,12 +19,18 @@ REQUIREMENT = Path(str(resources("suture.codegen") / "decoder.txt"))
 SOURCES = ("image.c", "image.h", "text.h")
 MEMBER = re.compile(r"[^/]+/libs/wuffs/release/c/wuffs-[^/]+\.c")
 WUFFS = "wuffs.c"
+ANCILLARY = re.compile(
+    rb"status = wuffs_png__decoder__decode_(actl|chrm|exif|fctl|gama|iccp|srgb|trns)"
+    rb"\(self, a_src\);"
+)
+"""Where Wuffs reads a chunk that ``image.c`` leaves out of a PNG before it is read."""
+REFUSED = rb"status = wuffs_base__make_status(wuffs_png__error__bad_chunk);"
 FLAGS = (
     *("-std=c11", "-Os", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all"),
     *("-fno-stack-protector", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
     *("-ffunction-sections", "-fdata-sections", "-isystem", "."),
 )
-"""For few bytes, at no cost in speed: Wuffs keeps its loops in instructions of its own."""
+"""For few bytes, at little cost in speed: Wuffs writes its hot loops with intrinsics."""
 
 
 def image_object(target: Target, cache: Path) -> Path:
@@ -45,7 +51,8 @@ def image_object(target: Target, cache: Path) -> Path:
     sources = {name: (native / name).read_bytes() for name in SOURCES}
     arguments = (*FLAGS, f"-mcpu={target.mcpu.replace('-', '_')}", "-c", "image.c")
     text = "\0".join((target.triple, *arguments, _pinned()[1]))
-    digest = hashlib.sha256(text.encode() + b"\0".join(sources.values())).hexdigest()
+    parts = (text.encode(), ANCILLARY.pattern, REFUSED, *sources.values())
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     kept = cache / "objects" / f"image-{digest[:24]}.o"
     if kept.is_file():
         return kept
@@ -59,7 +66,7 @@ def image_object(target: Target, cache: Path) -> Path:
 
 
 def decoder_source(root: Path | None = None) -> bytes:
-    """Return Wuffs, one file of C.
+    """Return Wuffs, one file of C, in which ancillary chunks of a PNG are bad ones.
 
     Args:
         root: Where pip put the source distribution; ``share/suture`` of this environment
@@ -91,7 +98,7 @@ def decoder_source(root: Path | None = None) -> bytes:
         member = next(m for m in members if MEMBER.fullmatch(m.name))
         stream = members.extractfile(member)
         assert stream is not None, "a digest pins a file of this name, not a folder"
-        return stream.read()
+        return ANCILLARY.sub(REFUSED, stream.read())
 
 
 def decoder_pin() -> str:

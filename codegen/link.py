@@ -28,16 +28,18 @@ KERNELS = ("rt.c", "cpu.c", "pool.c", "scratch.c", "ahead.c")
 """What runs a plan."""
 ENGINES: Mapping[str, tuple[str, ...]] = {"tvm": ("aot.c", *KERNELS), "ort": ("ort.c",)}
 """Backend → what runs its models in ``bootstrap``."""
+FAST = (*KERNELS, "data.c", "numbers.c")
+"""Sources that are compiled for speed; the others, for few bytes."""
 APART = ("runner.c", "image.c")
 """Sources that are compiled on their own."""
 NO_DECODER = "image_none.c"
 """What stands in for ``image.c`` where requests are no images."""
 FLAGS = (
-    *("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all"),
+    *("-std=c11", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
 )
 COMPILE = (*FLAGS, "-ffunction-sections", "-fdata-sections", "-g0", "-r")
-LINK = (*FLAGS, "-s", "-Wl,--gc-sections")
+LINK = (*FLAGS, "-O2", "-s", "-Wl,--gc-sections")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def link_program(
     copy_sources(["served.h"], parts.folder)
     image = document["image"] is not None
     sources = server_sources(document["backend"], image=image)
-    objects = [compile_runtime(sources, target, cache=cache)]
+    objects = compile_server(sources, target, cache=cache)
     if image:
         objects.append(image_object(target, cache.resolve()))
     flags = (*LINK, *(["-static"] if static else []))
@@ -109,14 +111,37 @@ def link_program(
     return _link(arguments, name, parts, target, cache=cache)
 
 
-def compile_runtime(sources: Sequence[str], target: Target, *, cache: Path) -> Path:
+def compile_server(sources: Sequence[str], target: Target, *, cache: Path) -> list[Path]:
+    """Return object files of some of the runtime's sources, as a ``bootstrap`` holds them.
+
+    Raises:
+        BackendError: They do not compile.
+    """
+    fast = [name for name in sources if name in FAST]
+    small = [name for name in sources if name not in FAST]
+    return [
+        compile_runtime(fast, target, cache=cache),
+        compile_runtime(small, target, cache=cache, level="-Os"),
+    ]
+
+
+def compile_runtime(
+    sources: Sequence[str], target: Target, *, cache: Path, level: str = "-O2"
+) -> Path:
     """Return an object file of some of the runtime's sources, compiled for a triple before.
+
+    Args:
+        sources: Names of files.
+        target: Its triple enters the code.
+        cache: Zig's cache, which holds the object too.
+        level: What the compiler optimises for.
 
     Raises:
         BackendError: They do not compile.
     """
     names = (*_named(".h"), *sources)
-    digest = hashlib.sha256(repr((target.triple, COMPILE, zig_version(), names)).encode())
+    flags = (*COMPILE, level)
+    digest = hashlib.sha256(repr((target.triple, flags, zig_version(), names)).encode())
     for name in names:
         digest.update(hashlib.sha256((_folder() / name).read_bytes()).digest())
     kept = cache.resolve() / "runtime" / f"{digest.hexdigest()[:32]}.o"
@@ -126,7 +151,7 @@ def compile_runtime(sources: Sequence[str], target: Target, *, cache: Path) -> P
             workdir = Path(made_in)
             copy_sources(names, workdir)
             compile_c(
-                [*COMPILE, *sources],
+                [*flags, *sources],
                 kept.name,
                 target,
                 workdir=workdir,

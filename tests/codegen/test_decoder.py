@@ -1,3 +1,4 @@
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -13,6 +14,12 @@ INSTALLED = Path(sys.prefix, "share", "suture")
 
 def test_the_pinned_source_is_one_file_of_c():
     assert b"wuffs_png__decoder__decode_frame" in decoder_source()
+
+
+def test_no_ancillary_chunk_of_a_png_is_read():
+    kinds = rb"(actl|chrm|exif|fctl|gama|iccp|srgb|trns)"
+    called = re.findall(rb"= wuffs_png__decoder__decode_" + kinds + rb"\(", decoder_source())
+    assert called == []
 
 
 def test_a_decoder_that_is_not_installed_is_told(tmp_path):

@@ -46,6 +46,16 @@ def program(built, zig_cache):
     return link_program(compiled.parts, document, target, cache=zig_cache)
 
 
+@pytest.fixture(scope="module")
+def image_program(built, zig_cache, tmp_path_factory):
+    compiled, document, target = built
+    folder = tmp_path_factory.mktemp("image") / "parts"
+    shutil.copytree(compiled.parts.folder, folder)
+    parts = link.Parts(folder, compiled.parts.names, compiled.parts.digest)
+    image = {**document, "image": {"input": "x", "mode": "RGB"}}
+    return link_program(parts, image, target, cache=zig_cache)
+
+
 def glibc(path):
     """The versions of glibc's symbols that a file asks for."""
     found = re.findall(rb"GLIBC_(\d+)\.(\d+)", path.read_bytes())
@@ -96,11 +106,13 @@ def test_static_programs_need_no_library(built, zig_cache):
     assert not glibc(path)
 
 
-def test_bytes_beyond_weights_and_kernels(built, program):
+@pytest.mark.parametrize("kind", ["program", "image_program"])
+def test_bytes_beyond_weights_and_kernels(built, request, kind):
     compiled, document, _ = built
     objects = compiled.parts.folder.glob("kernels*.o")
     kernels = sum(Elf(path).loaded_bytes for path in objects)
-    rest = program.stat().st_size + len(json.dumps(document)) - compiled.weight_bytes
+    size = request.getfixturevalue(kind).stat().st_size
+    rest = size + len(json.dumps(document)) - compiled.weight_bytes
     assert 0 < rest - kernels < MOST_BYTES
 
 

@@ -8,9 +8,9 @@ enum { PAGE = 4096 };
 /* Fewer bytes are mapped sooner than a thread starts. */
 static const uint64_t least_bytes = 2 << 20;
 
-static uint64_t bytes_of(const DLTensor *tensor) {
-  uint64_t bits = tensor->dtype.bits;
-  for (int32_t i = 0; i < tensor->ndim; ++i) bits *= (uint64_t)tensor->shape[i];
+static uint64_t bytes_of(const struct Place *place) {
+  uint64_t bits = place->bits;
+  for (int i = 0; i < place->rank; ++i) bits *= (uint64_t)place->shape[i];
   return bits / 8;
 }
 
@@ -21,11 +21,10 @@ static uint64_t go_over(const struct Plan *plan, int touch) {
   for (uint32_t i = 0; i < plan->num_calls; ++i) {
     const struct Call *call = &plan->calls[i];
     for (int32_t j = 0; j < call->num_args; ++j) {
-      const DLTensor *tensor = call->args[j].v_ptr;
-      const struct Place *place = &plan->places[tensor - plan->tensors];
+      const struct Place *place = &plan->places[call->args[j]];
       if (place->space != WEIGHTS) continue;
       const volatile char *start = weights_start + place->offset;
-      uint64_t size = bytes_of(tensor);
+      uint64_t size = bytes_of(place);
       for (uint64_t at = 0; touch && at < size; at += PAGE) (void)start[at];
       bytes += size;
     }

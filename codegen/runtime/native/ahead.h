@@ -1,6 +1,5 @@
 /* Weights are mapped ahead of the kernels that read them, while others run. */
-#ifndef SUTURE_AHEAD_H
-#define SUTURE_AHEAD_H
+#pragma once
 
 #include "plan.h"
 
@@ -8,5 +7,3 @@
  * branches, which may not be taken, stay untouched. Where there is no thread to be had, the
  * kernels map what they read, as they do without. */
 void ahead_start(const struct Plan *plan);
-
-#endif

@@ -50,8 +50,8 @@ static void write_sizes(struct Buffer *message, int input, const int64_t *shape)
 }
 
 void protocol_refuse_shapes(const struct Asked *asked, struct Refusal *refusal) {
-  struct Buffer *message = refuse(refusal, 400);
-  buffer_print(message, "there is no program for ");
+  struct Buffer *message = &refusal->message;
+  refuse(refusal, 400, "there is no program for ");
   for (int i = 0; i < served.num_inputs; ++i) write_sizes(message, i, asked->inputs[i].shape);
   for (int program = 0; program < served.num_programs; ++program) {
     buffer_print(message, program ? "; " : "; this model takes ");

@@ -1,6 +1,5 @@
 /* Base64 of RFC 4648 with padding and nothing else between. */
-#ifndef SUTURE_BASE64_H
-#define SUTURE_BASE64_H
+#pragma once
 
 #include "text.h"
 
@@ -9,5 +8,3 @@ ptrdiff_t base64_size(struct Text text);
 /* Writes as many bytes, to the text's own place if wanted; false where it is no base64. */
 bool base64_decode(struct Text text, void *place);
 void base64_encode(struct Buffer *buffer, const void *bytes, size_t size);
-
-#endif

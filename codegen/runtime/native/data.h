@@ -1,6 +1,5 @@
 /* The elements of tensors as JSON writes them. */
-#ifndef SUTURE_DATA_H
-#define SUTURE_DATA_H
+#pragma once
 
 #include "engine.h"
 #include "json.h"
@@ -13,5 +12,3 @@ const char *data_read(struct Json *json, enum Datatype datatype, const struct Te
 /* Writes a tensor as a flat array. */
 void data_print(struct Buffer *buffer, enum Datatype datatype, const struct Tensor *tensor);
 void shape_print(struct Buffer *buffer, const int64_t *shape, int rank);
-
-#endif

@@ -1,6 +1,5 @@
 /* What computes: the plan of rt.c (aot.c), or ONNX Runtime (ort.c). One thread at a time. */
-#ifndef SUTURE_ENGINE_H
-#define SUTURE_ENGINE_H
+#pragma once
 
 #include "served.h"
 
@@ -23,5 +22,3 @@ void *engine_input(int input, size_t bytes);
 enum Outcome engine_run(const struct Tensor *inputs, struct Tensor *outputs);
 /* The last error's text, empty where there was none. */
 const char *engine_error(void);
-
-#endif

@@ -1,7 +1,4 @@
 /* What Lambda hands a function: HTTP events, or a request's document itself. */
-#include <string.h>
-#include <strings.h>
-
 #include "base64.h"
 #include "json.h"
 #include "serve.h"
@@ -24,18 +21,14 @@ static bool is_http(struct Text event, struct Text *values, struct Text *http) {
   return json_done(&json) && json_members(values[CONTEXT], names, http) && http->start;
 }
 
-static bool is_header(struct Text key, const char *name) {
-  return key.size == strlen(name) && !strncasecmp(key.start, name, key.size);
-}
-
 static bool read_headers(struct Text value, struct Request *request) {
   struct Json json = json_reader(value);
   if (!value.start || *value.start == 'n') return true;
   if (!json_open(&json, '{')) return false;
   for (struct Text key; json_key(&json, &key);) {
     struct Text header = json_inside(json_skip(&json));
-    if (is_header(key, "content-type")) request->content_type = json_decode(header);
-    if (is_header(key, "inference-header-content-length"))
+    if (text_is_any_case(key, "content-type")) request->content_type = json_decode(header);
+    if (text_is_any_case(key, "inference-header-content-length"))
       request->header_length = json_decode(header);
   }
   return true;

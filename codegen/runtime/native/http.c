@@ -25,10 +25,6 @@ static bool is_token(const char *start, size_t size) {
   return size > 0;
 }
 
-static bool same(struct Text text, const char *word) {
-  return text.size == strlen(word) && !strncasecmp(text.start, word, text.size);
-}
-
 static struct Text trimmed(const char *start, const char *end) {
   while (start < end && (*start == ' ' || *start == '\t')) ++start;
   while (start < end && (end[-1] == ' ' || end[-1] == '\t')) --end;
@@ -41,7 +37,7 @@ static bool lists(struct Text list, const char *word) {
   while (start < end) {
     const char *comma = memchr(start, ',', (size_t)(end - start));
     const char *stop = comma ? comma : end;
-    if (same(trimmed(start, stop), word)) return true;
+    if (text_is_any_case(trimmed(start, stop), word)) return true;
     start = stop + 1;
   }
   return false;
@@ -56,7 +52,7 @@ static int find(const struct Message *message, const char *name, struct Text *va
   for (line = memchr(line, '\n', message->head); ++line < end - 2;) {
     const char *stop = memchr(line, '\n', (size_t)(end - line));
     const char *colon = memchr(line, ':', (size_t)(stop - line));
-    if (same((struct Text){line, (size_t)(colon - line)}, name) && !found++)
+    if (text_is_any_case((struct Text){line, (size_t)(colon - line)}, name) && !found++)
       *value = trimmed(colon + 1, stop - 1);
     line = stop;
   }
@@ -123,19 +119,13 @@ static int request_line(struct Message *message, struct Text line) {
   return version(message, stop + 1, (size_t)(end - stop - 1));
 }
 
-static int digit(char c, int base) {
-  int letter = (c | 0x20) - 'a';
-  if (c >= '0' && c <= '9') return c - '0';
-  return base == 16 && letter >= 0 && letter < 6 ? letter + 10 : -1;
-}
-
 /* The length of a body or chunk. */
 static int number(struct Text text, int base, size_t *value) {
   *value = 0;
   if (!text.size) return BAD;
   for (size_t i = 0; i < text.size; ++i) {
-    int one = digit(text.start[i], base);
-    if (one < 0) return BAD;
+    int one = hex_digit(text.start[i]);
+    if (one < 0 || one >= base) return BAD;
     if (*value <= MOST_BODY_BYTES) *value = *value * (size_t)base + (size_t)one;
   }
   return *value > MOST_BODY_BYTES ? TOO_LARGE : 0;
@@ -175,7 +165,7 @@ static int end_of_head(struct Message *message) {
   if (message->response && (message->status == 204 || message->status == 304)) {
     message->part = WHOLE;
   } else if (codings) {
-    if (!same(coding, "chunked")) return UNKNOWN_CODING;
+    if (!text_is_any_case(coding, "chunked")) return UNKNOWN_CODING;
     message->part = CHUNK_SIZE;
   } else if (lengths) {
     int status = number(length, 10, &message->left);
@@ -184,7 +174,7 @@ static int end_of_head(struct Message *message) {
   } else {
     message->part = message->response ? UNTIL_CLOSE : WHOLE;
   }
-  message->waits = find(message, "expect", &expect) && same(expect, "100-continue");
+  message->waits = find(message, "expect", &expect) && text_is_any_case(expect, "100-continue");
   return 0;
 }
 

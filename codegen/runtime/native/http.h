@@ -1,6 +1,5 @@
 /* HTTP/1.1 (RFC 9112): one reader for requests and responses, over bytes as they come in. */
-#ifndef SUTURE_HTTP_H
-#define SUTURE_HTTP_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -42,5 +41,3 @@ struct Text http_header(const struct Message *message, const char *name);
 ssize_t http_read(int socket, struct Message *message);
 /* Writes once what is left of some texts after so many bytes: bytes written, or -1 and errno. */
 ssize_t http_write(int socket, const struct Text *texts, int count, size_t written);
-
-#endif

@@ -1,6 +1,5 @@
 /* Pictures in files to pixels: JPEG, baseline and progressive, and PNG of every kind. */
-#ifndef SUTURE_IMAGE_H
-#define SUTURE_IMAGE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -16,5 +15,3 @@ enum ImageOutcome { IMAGE_DONE, IMAGE_BROKEN, IMAGE_TOO_LARGE, IMAGE_NO_MEMORY }
  * IMAGE_TOO_LARGE is more than IMAGE_MOST_PIXELS; IMAGE_BROKEN any other file, or one cut short. */
 enum ImageOutcome image_decode(struct Text file, int channels, struct Buffer *pixels,
                                int64_t *height, int64_t *width);
-
-#endif

@@ -48,47 +48,41 @@ bool inputs_place(int input, struct Asked *asked, struct Refusal *refusal) {
   const struct Port *port = &served.inputs[input];
   struct Tensor *tensor = &asked->inputs[input];
   if (!takes(port, tensor)) {
-    struct Buffer *message = refuse(refusal, 400);
-    buffer_print(message, "input '%s' has shape ", port->name);
-    shape_print(message, tensor->shape, tensor->rank);
-    buffer_print(message, ", this model takes ");
-    shape_print(message, port->shape, port->rank);
+    refuse(refusal, 400, "input '%s' has shape ", port->name);
+    shape_print(&refusal->message, tensor->shape, tensor->rank);
+    buffer_print(&refusal->message, ", this model takes ");
+    shape_print(&refusal->message, port->shape, port->rank);
     return false;
   }
   int64_t count = data_count(tensor->shape, tensor->rank, port->datatype);
   tensor->bytes = (size_t)count * datatype_size(port->datatype);
   if (count < 0)
-    buffer_print(refuse(refusal, 413), "input '%s' is larger than %d bytes", port->name,
-                 MOST_BODY_BYTES);
-  else if (!(tensor->data = engine_input(input, tensor->bytes)))
-    buffer_print(refuse(refusal, 500), "no memory for input '%s'", port->name);
-  return asked->given[input] = !refusal->status;
+    return refuse(refusal, 413, "input '%s' is larger than %d bytes", port->name, MOST_BODY_BYTES);
+  if (!(tensor->data = engine_input(input, tensor->bytes)))
+    return refuse(refusal, 500, "no memory for input '%s'", port->name);
+  return asked->given[input] = true;
 }
 
 /* Finds out which input an entry is, and its place. */
 static bool identify(struct Reader *reader, struct Entry *entry) {
   const struct Text name = entry->values[NAME], datatype = entry->values[DATATYPE];
-  if (!json_inside(name).start) {
-    buffer_print(refuse(reader->refusal, 400), "an entry of \"inputs\" has no name");
-    return false;
-  }
+  struct Refusal *refusal = reader->refusal;
+  if (!json_inside(name).start)
+    return refuse(refusal, 400, "an entry of \"inputs\" has no name");
   int input = find_port(name, served.inputs, served.num_inputs);
-  if (input < 0) {
-    refuse_name(reader->refusal, "input", name, served.inputs, served.num_inputs);
-    return false;
-  }
+  if (input < 0) return refuse_name(refusal, "input", name, served.inputs, served.num_inputs);
   const struct Port *port = &served.inputs[input];
   const char *takes = datatype_name(port->datatype);
   if (reader->asked->given[input])
-    buffer_print(refuse(reader->refusal, 400), "input '%s' is there twice", port->name);
-  else if (!json_is(json_inside(datatype), takes))
-    buffer_print(refuse(reader->refusal, 400), "input '%s' has datatype %.*s, this model takes %s",
-                 port->name, cited(datatype), datatype.start ? datatype.start : "", takes);
-  else if (!read_shape(entry->values[SHAPE], &reader->asked->inputs[input]))
-    buffer_print(refuse(reader->refusal, 400), "input '%s' has no shape that is a list of sizes",
-                 port->name);
-  else if (inputs_place(input, reader->asked, reader->refusal)) entry->input = input;
-  return !reader->refusal->status;
+    return refuse(refusal, 400, "input '%s' is there twice", port->name);
+  if (!json_is(json_inside(datatype), takes))
+    return refuse(refusal, 400, "input '%s' has datatype %.*s, this model takes %s", port->name,
+                  cited(datatype), datatype.start ? datatype.start : "", takes);
+  if (!read_shape(entry->values[SHAPE], &reader->asked->inputs[input]))
+    return refuse(refusal, 400, "input '%s' has no shape that is a list of sizes", port->name);
+  if (!inputs_place(input, reader->asked, refusal)) return false;
+  entry->input = input;
+  return true;
 }
 
 /* Takes an input's bytes from behind the document; false where its entry names none. */
@@ -106,11 +100,10 @@ static bool read_binary(struct Reader *reader, const struct Entry *entry) {
   if (!number_read(given.start, given.start + given.size, &number) ||
       !number_store(&number, FP64, &size) || size != (double)tensor->bytes ||
       reader->rest.size < tensor->bytes) {
-    buffer_print(
-        refuse(reader->refusal, 400),
-        "input '%s' takes %zu bytes; binary_data_size is %.*s and %zu are left in the body",
-        served.inputs[entry->input].name, tensor->bytes, cited(given), given.start,
-        reader->rest.size);
+    refuse(reader->refusal, 400,
+           "input '%s' takes %zu bytes; binary_data_size is %.*s and %zu are left in the body",
+           served.inputs[entry->input].name, tensor->bytes, cited(given), given.start,
+           reader->rest.size);
     return true;
   }
   if (tensor->bytes) memcpy(tensor->data, reader->rest.start, tensor->bytes);
@@ -125,10 +118,10 @@ static void read_base64(struct Reader *reader, int input, struct Text data) {
   struct Text text = json_decode(json_inside(data));
   ptrdiff_t size = base64_size(text);
   if (size >= 0 && (size_t)size != tensor->bytes)
-    buffer_print(refuse(reader->refusal, 400), "input '%s' takes %zu bytes, its base64 holds %td",
-                 name, tensor->bytes, size);
+    refuse(reader->refusal, 400, "input '%s' takes %zu bytes, its base64 holds %td", name,
+           tensor->bytes, size);
   else if (size < 0 || !base64_decode(text, tensor->data))
-    buffer_print(refuse(reader->refusal, 400), "input '%s' is not base64", name);
+    refuse(reader->refusal, 400, "input '%s' is not base64", name);
 }
 
 static const char *read_data(const struct Reader *reader, int input, struct Json *json) {
@@ -156,10 +149,10 @@ static void finish_entry(struct Reader *reader, struct Entry *entry) {
   struct Json json = json_reader(data);
   if (json_inside(data).start) read_base64(reader, entry->input, data);
   else if (!data.start || *data.start != '[')
-    buffer_print(refuse(reader->refusal, 400), "input '%s' has no list \"data\"", name);
+    refuse(reader->refusal, 400, "input '%s' has no list \"data\"", name);
   else {
     const char *wrong = read_data(reader, entry->input, &json);
-    if (wrong) buffer_print(refuse(reader->refusal, 400), "input '%s': its data %s", name, wrong);
+    if (wrong) refuse(reader->refusal, 400, "input '%s': its data %s", name, wrong);
   }
 }
 
@@ -185,9 +178,9 @@ void inputs_read(struct Reader *reader) {
 
 void inputs_check(const struct Reader *reader) {
   if (reader->rest.size)
-    buffer_print(refuse(reader->refusal, 400), "%zu bytes behind the JSON belong to no input",
-                 reader->rest.size);
+    refuse(reader->refusal, 400, "%zu bytes behind the JSON belong to no input",
+           reader->rest.size);
   for (int i = 0; i < served.num_inputs && !reader->refusal->status; ++i)
     if (!reader->asked->given[i])
-      buffer_print(refuse(reader->refusal, 400), "input '%s' is missing", served.inputs[i].name);
+      refuse(reader->refusal, 400, "input '%s' is missing", served.inputs[i].name);
 }

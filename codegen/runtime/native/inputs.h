@@ -1,6 +1,5 @@
 /* The inputs of a request, and what else its reading is made of. */
-#ifndef SUTURE_INPUTS_H
-#define SUTURE_INPUTS_H
+#pragma once
 
 #include "json.h"
 #include "protocol.h"
@@ -24,8 +23,7 @@ int cited(struct Text text);
 bool is_null(struct Text value);
 /* The port of a name that is written as JSON; -1 where there is none. */
 int find_port(struct Text name, const struct Port *ports, int count);
-void refuse_name(struct Refusal *refusal, const char *kind, struct Text name,
+/* As refuse: always false. */
+bool refuse_name(struct Refusal *refusal, const char *kind, struct Text name,
                  const struct Port *ports, int count);
-void refuse_parameters(struct Refusal *refusal, const char *kind, const char *name);
-
-#endif
+bool refuse_parameters(struct Refusal *refusal, const char *kind, const char *name);

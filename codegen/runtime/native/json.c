@@ -69,19 +69,13 @@ static const char *step_over_plain(const char *at, const char *end) {
   return at;
 }
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c |= 0x20;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Bytes of the escape at a place, 0 where it is none. */
 static size_t escape_size(const char *at, const char *end) {
   if (end - at < 2 || !at[1] || !strchr("\"\\/bfnrtu", at[1])) return 0;
   if (at[1] != 'u') return 2;
   if (end - at < 6) return 0;
   for (int i = 2; i < 6; ++i)
-    if (hex(at[i]) < 0) return 0;
+    if (hex_digit(at[i]) < 0) return 0;
   return 6;
 }
 
@@ -159,8 +153,9 @@ struct Text json_inside(struct Text value) {
 }
 
 static uint32_t code_unit(const char *digits) {
-  return (uint32_t)(hex(digits[0]) << 12 | hex(digits[1]) << 8 | hex(digits[2]) << 4 |
-                    hex(digits[3]));
+  uint32_t code = 0;
+  for (int i = 0; i < 4; ++i) code = code << 4 | (uint32_t)hex_digit(digits[i]);
+  return code;
 }
 
 /* Decodes \uXXXX, or two of them; returns the place behind. */

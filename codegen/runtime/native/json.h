@@ -4,8 +4,7 @@
  *   if (json_open(json, '{'))
  *     for (struct Text key; json_key(json, &key);) json_skip(json);
  */
-#ifndef SUTURE_JSON_H
-#define SUTURE_JSON_H
+#pragma once
 
 #include "text.h"
 
@@ -46,5 +45,3 @@ struct Text json_inside(struct Text value);
 bool json_is(struct Text string, const char *word);
 /* Decodes a string in its place, once; half of a surrogate pair becomes U+FFFD. */
 struct Text json_decode(struct Text string);
-
-#endif

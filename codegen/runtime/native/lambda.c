@@ -1,19 +1,18 @@
-/* Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. */
+/* Lambda's Runtime API, version 2018-06-01: docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. */
 #define _GNU_SOURCE
-#include "lambda.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "http.h"
 #include "stop.h"
@@ -122,18 +121,12 @@ static int receive(void) {
   return status > HTTP_MORE ? status : message->status;
 }
 
-static int64_t now_ms(clockid_t clock) {
-  struct timespec t;
-  clock_gettime(clock, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Asks, and returns an answer's status, which may come before all is sent; asks anew where the
  * peer closes the connection, as it may between requests. The Runtime API takes an answer
  * once, however often it comes. */
 static int exchange(const struct Text *texts, int count, int patience_ms) {
   for (int attempt = 0; attempt < MOST_ATTEMPTS; ++attempt) {
-    int64_t began = now_ms(CLOCK_MONOTONIC);
+    int64_t began = now_ms();
     const char *why = api.socket < 0 ? dial() : NULL;
     if (why) {
       fail("cannot be reached", why);
@@ -145,7 +138,7 @@ static int exchange(const struct Text *texts, int count, int patience_ms) {
     if (status != UNANSWERED) return status;
     hang_up();
     if (errno == ETIMEDOUT || errno == EAGAIN) break;
-    if (now_ms(CLOCK_MONOTONIC) - began > 1000) attempt = 0;
+    if (now_ms() - began > 1000) attempt = 0;
   }
   fail("does not answer", strerror(errno));
   return UNANSWERED;
@@ -155,7 +148,7 @@ static int exchange(const struct Text *texts, int count, int patience_ms) {
 static int patience_ms(void) {
   struct Text deadline = http_header(&api.message, "lambda-runtime-deadline-ms");
   bool told = deadline.size && deadline.size <= MOST_DIGITS;
-  int64_t left = told ? strtoll(deadline.start, NULL, 10) - now_ms(CLOCK_REALTIME) : 0;
+  int64_t left = told ? strtoll(deadline.start, NULL, 10) - date_ms() : 0;
   return left < LEAST_PATIENCE_MS   ? LEAST_PATIENCE_MS
          : left > MOST_PATIENCE_MS ? MOST_PATIENCE_MS
                                    : (int)left;

@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include "engine.h"
-#include "lambda.h"
-#include "server.h"
 #include "telemetry.h"
+#include "transport.h"
 
 enum { READ_BYTES = 64 << 10, USAGE = 2 };
 

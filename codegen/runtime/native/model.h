@@ -1,7 +1,6 @@
 /* The C interface of libmodel.so. One thread at a time; buffers are aligned to 64 bytes,
  * packed in row-major order, and do not overlap. */
-#ifndef SUTURE_MODEL_H
-#define SUTURE_MODEL_H
+#pragma once
 
 #include <stdint.h>
 
@@ -32,5 +31,3 @@ MODEL_API int model_n_kernels(void);
 MODEL_API uint64_t model_in_bytes(int input);
 MODEL_API uint64_t model_out_bytes(int output);
 MODEL_API uint64_t model_arena_bytes(void);
-
-#endif

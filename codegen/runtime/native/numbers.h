@@ -1,6 +1,5 @@
 /* JSON's numbers to elements of tensors, and back. */
-#ifndef SUTURE_NUMBERS_H
-#define SUTURE_NUMBERS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -31,5 +30,3 @@ bool number_store(const struct Number *number, enum Datatype datatype, void *ele
 /* Writes an element as JSON and returns the characters written; null where it is not finite.
  * What is written reads back as the same element. */
 size_t number_print(enum Datatype datatype, const void *element, char *place);
-
-#endif

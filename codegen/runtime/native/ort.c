@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "numbers.h"
 
 enum { API_VERSION = 16, LOG_ERROR = 3, CPU_ARENA = 1, MEMORY_DEFAULT = 0, ALIGNMENT = 64 };
 
@@ -55,14 +56,10 @@ struct ApiBase {
   const struct Api *(*get)(uint32_t version);
 };
 
-/* ONNX's numbers of element types and their sizes. */
-static const struct {
-  int type;
-  size_t bytes;
-} types[] = {
-    [BOOL] = {9, 1},   [UINT8] = {2, 1},  [UINT16] = {4, 2}, [UINT32] = {12, 4},
-    [UINT64] = {13, 8}, [INT8] = {3, 1},   [INT16] = {5, 2},  [INT32] = {6, 4},
-    [INT64] = {7, 8},  [FP16] = {10, 2},  [FP32] = {1, 4},   [FP64] = {11, 8},
+/* ONNX's numbers of element types. */
+static const int types[] = {
+    [BOOL] = 9, [UINT8] = 2, [UINT16] = 4, [UINT32] = 12, [UINT64] = 13, [INT8] = 3,
+    [INT16] = 5, [INT32] = 6, [INT64] = 7, [FP16] = 10, [FP32] = 1, [FP64] = 11,
 };
 
 static const struct Api *api;
@@ -145,7 +142,7 @@ static void release(Value **values, int count) {
 static int give(int input, const struct Tensor *tensor) {
   return fails(api->create_tensor(memory, tensor->data, tensor->bytes, tensor->shape,
                                   (size_t)tensor->rank,
-                                  types[served.inputs[input].datatype].type, &given[input]));
+                                  types[served.inputs[input].datatype], &given[input]));
 }
 
 static int take(int output, struct Tensor *tensor) {
@@ -162,7 +159,7 @@ static int take(int output, struct Tensor *tensor) {
   api->release_info(info);
   if (failed) return 1;
   tensor->rank = (int)rank;
-  tensor->bytes = types[served.outputs[output].datatype].bytes;
+  tensor->bytes = datatype_size(served.outputs[output].datatype);
   for (size_t i = 0; i < rank; ++i) tensor->bytes *= (size_t)tensor->shape[i];
   return fails(api->tensor_data(made[output], &tensor->data));
 }

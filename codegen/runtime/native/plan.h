@@ -1,16 +1,17 @@
 /* The tables of a program: which buffers there are and which kernels run over them. */
-#ifndef SUTURE_PLAN_H
-#define SUTURE_PLAN_H
+#pragma once
 
 #include "cpu.h"
 #include "tvm_abi.h"
 
 enum Space { INPUT, OUTPUT, ARENA, WEIGHTS };
 
-/* Where the tensor of the same position lives; buffer is the number of a caller's buffer. */
+/* What a tensor is and where it lives; buffer is the number of a caller's buffer. */
 struct Place {
-  enum Space space;
+  uint8_t space; /* an enum Space */
+  uint8_t code, bits, rank;
   uint32_t buffer;
+  const int64_t *shape;
   uint64_t offset;
 };
 
@@ -21,11 +22,11 @@ struct KernelSet {
   Kernel *const *kernels;
 };
 
-/* One run of a kernel, named by its position in every set; it may leave out calls after it.
- * While it runs it may use bytes of the arena from `workspace` on. */
+/* One run of a kernel, named by its position in every set, over tensors by their numbers; it may
+ * leave out calls after it. While it runs it may use bytes of the arena from `workspace` on. */
 struct Call {
   uint32_t kernel;
-  const TVMFFIAny *args;
+  const uint32_t *args;
   int32_t num_args;
   uint32_t skip;
   uint64_t workspace, workspace_bytes;
@@ -36,7 +37,7 @@ Kernel copy_tensor;
 /* Kernels: leave calls out where their tensor, a truth value, is false, and where it is true. */
 Kernel skip_unless, skip_if;
 
-/* One program. The addresses of its tensors are filled in before each run. */
+/* One program. Its tensors are filled in before each run, as their places say. */
 struct Plan {
   DLTensor *tensors;
   const struct Place *places;
@@ -56,5 +57,3 @@ extern const uint32_t num_plans;
 extern const struct KernelSet plan_sets[];
 extern const uint32_t plan_num_sets;
 extern const char weights_start[];
-
-#endif

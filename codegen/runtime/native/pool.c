@@ -16,8 +16,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 enum { TASKS_PER_THREAD = 8, SPIN_NS = 50000, SPINS_PER_LOOK_AT_CLOCK = 16 };
 
@@ -49,12 +50,6 @@ static void sleep_on(_Atomic uint32_t *word, uint32_t expected) {
 
 static void wake(_Atomic uint32_t *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
-static int64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static void relax(void) {

@@ -1,6 +1,5 @@
 /* Threads for TVM's parallel loops: one pool a library, asleep between runs. */
-#ifndef SUTURE_POOL_H
-#define SUTURE_POOL_H
+#pragma once
 
 #include "tvm_abi.h"
 
@@ -18,5 +17,3 @@ void pool_end(void);
 int pool_launch(ParallelTask *task, void *data, int num_task);
 /* TVMBackendParallelBarrier: an error, because tasks need not run at the same time. */
 int pool_barrier(int task_id, TVMParallelGroupEnv *env);
-
-#endif

@@ -14,10 +14,14 @@ enum { INPUTS, OUTPUTS, PARAMETERS, ID, IMAGE, DOCUMENT_MEMBERS };
 static const char *const document_names[] = {"inputs", "outputs", "parameters",
                                              "id",     "image",   NULL};
 
-struct Buffer *refuse(struct Refusal *refusal, int status) {
+bool refuse(struct Refusal *refusal, int status, const char *format, ...) {
+  va_list list;
   refusal->status = status;
   buffer_clear(&refusal->message);
-  return &refusal->message;
+  va_start(list, format);
+  buffer_print_list(&refusal->message, format, list);
+  va_end(list);
+  return false;
 }
 
 int cited(struct Text text) { return text.size > MOST_CITED ? MOST_CITED : (int)text.size; }
@@ -30,16 +34,17 @@ int find_port(struct Text name, const struct Port *ports, int count) {
   return -1;
 }
 
-void refuse_name(struct Refusal *refusal, const char *kind, struct Text name,
+bool refuse_name(struct Refusal *refusal, const char *kind, struct Text name,
                  const struct Port *ports, int count) {
-  struct Buffer *message = refuse(refusal, 400);
-  buffer_print(message, "unknown %s %.*s; the model has ", kind, cited(name),
-               name.start ? name.start : "");
-  for (int i = 0; i < count; ++i) buffer_print(message, i ? ", %s" : "%s", ports[i].name);
+  refuse(refusal, 400, "unknown %s %.*s; the model has ", kind, cited(name),
+         name.start ? name.start : "");
+  for (int i = 0; i < count; ++i)
+    buffer_print(&refusal->message, i ? ", %s" : "%s", ports[i].name);
+  return false;
 }
 
-void refuse_parameters(struct Refusal *refusal, const char *kind, const char *name) {
-  buffer_print(refuse(refusal, 400), "\"parameters\" of %s %s is not an object", kind, name);
+bool refuse_parameters(struct Refusal *refusal, const char *kind, const char *name) {
+  return refuse(refusal, 400, "\"parameters\" of %s %s is not an object", kind, name);
 }
 
 static bool is_true(struct Text value) { return value.start && *value.start == 't'; }
@@ -57,8 +62,8 @@ static void read_document(struct Reader *reader, struct Text *values) {
         inputs_read(reader);
       } else values[i] = json_skip(json);
   if (!json_done(json))
-    buffer_print(refuse(reader->refusal, 400), "the body is not JSON: at byte %td, %s",
-                 json->at - start, json->error);
+    refuse(reader->refusal, 400, "the body is not JSON: at byte %td, %s", json->at - start,
+           json->error);
 }
 
 static void all_outputs(struct Asked *asked) {
@@ -77,7 +82,7 @@ static void read_outputs(struct Text value, struct Asked *asked, struct Refusal 
     all_outputs(asked);
     return;
   }
-  if (!json_open(&json, '[')) buffer_print(refuse(refusal, 400), "\"outputs\" is not a list");
+  if (!json_open(&json, '[')) refuse(refusal, 400, "\"outputs\" is not a list");
   while (!refusal->status && json_item(&json)) {
     bool named = json_members(json_skip(&json), names, values);
     int output = named ? find_port(values[0], served.outputs, served.num_outputs) : -1;
@@ -87,7 +92,7 @@ static void read_outputs(struct Text value, struct Asked *asked, struct Refusal 
       return;
     }
     const char *name = served.outputs[output].name;
-    if (seen[output]) buffer_print(refuse(refusal, 400), "output '%s' is there twice", name);
+    if (seen[output]) refuse(refusal, 400, "output '%s' is there twice", name);
     else if (!json_members(values[1], options, &choice) && !is_null(values[1]))
       refuse_parameters(refusal, "output", name);
     seen[output] = true;
@@ -111,23 +116,17 @@ bool protocol_read_image(struct Text file, struct Asked *asked, struct Refusal *
   static struct Buffer pixels;
   const int input = served.image_input;
   *asked = (struct Asked){.profile = asked->profile, .correct = asked->correct};
-  if (input < 0) {
-    buffer_print(refuse(refusal, 415), "this model takes tensors, not images");
-    return false;
-  }
+  if (input < 0) return refuse(refusal, 415, "this model takes tensors, not images");
   struct Tensor *tensor = &asked->inputs[input];
   *tensor = (struct Tensor){.rank = served.image_channels == 1 ? 2 : 3};
   tensor->shape[2] = served.image_channels;
   switch (
       image_decode(file, served.image_channels, &pixels, &tensor->shape[0], &tensor->shape[1])) {
     case IMAGE_DONE: break;
-    case IMAGE_BROKEN: buffer_print(refuse(refusal, 400), "not a readable image"); return false;
+    case IMAGE_BROKEN: return refuse(refusal, 400, "not a readable image");
     case IMAGE_TOO_LARGE:
-      buffer_print(refuse(refusal, 413), "the image has more than %d pixels", IMAGE_MOST_PIXELS);
-      return false;
-    case IMAGE_NO_MEMORY:
-      buffer_print(refuse(refusal, 500), "no memory for the image");
-      return false;
+      return refuse(refusal, 413, "the image has more than %d pixels", IMAGE_MOST_PIXELS);
+    case IMAGE_NO_MEMORY: return refuse(refusal, 500, "no memory for the image");
   }
   if (!inputs_place(input, asked, refusal)) return false;
   memcpy(tensor->data, pixels.start, tensor->bytes);
@@ -138,10 +137,8 @@ bool protocol_read_image(struct Text file, struct Asked *asked, struct Refusal *
 static bool read_image_text(struct Text value, struct Asked *asked, struct Refusal *refusal) {
   struct Text text = json_decode(json_inside(value));
   ptrdiff_t size = text.start ? base64_size(text) : -1;
-  if (size < 0 || !base64_decode(text, (char *)text.start)) {
-    buffer_print(refuse(refusal, 400), "the image is not base64");
-    return false;
-  }
+  if (size < 0 || !base64_decode(text, (char *)text.start))
+    return refuse(refusal, 400, "the image is not base64");
   return protocol_read_image((struct Text){text.start, (size_t)size}, asked, refusal);
 }
 
@@ -168,16 +165,12 @@ bool protocol_read(struct Text body, struct Text header_length, struct Asked *as
   struct Text values[DOCUMENT_MEMBERS] = {{NULL, 0}};
   *asked = (struct Asked){0};
   if (!body.start) body = text_of("");
-  if (body.size > MOST_BODY_BYTES) {
-    buffer_print(refuse(refusal, 413), "the body has more than %d bytes", MOST_BODY_BYTES);
-    return false;
-  }
-  if (!split(&body, header_length, &reader.rest)) {
-    buffer_print(refuse(refusal, 400),
-                 "inference-header-content-length is %.*s and the body has %zu bytes",
-                 cited(header_length), header_length.start, body.size);
-    return false;
-  }
+  if (body.size > MOST_BODY_BYTES)
+    return refuse(refusal, 413, "the body has more than %d bytes", MOST_BODY_BYTES);
+  if (!split(&body, header_length, &reader.rest))
+    return refuse(refusal, 400,
+                  "inference-header-content-length is %.*s and the body has %zu bytes",
+                  cited(header_length), header_length.start, body.size);
   reader.json = json_reader(body);
   read_document(&reader, values);
   if (refusal->status) return false;
@@ -186,7 +179,7 @@ bool protocol_read(struct Text body, struct Text header_length, struct Asked *as
   if (!values[INPUTS].start && values[IMAGE].start)
     return read_image_text(values[IMAGE], asked, refusal);
   if (!values[INPUTS].start || *values[INPUTS].start != '[')
-    buffer_print(refuse(refusal, 400), "the request has no list \"inputs\"");
+    refuse(refusal, 400, "the request has no list \"inputs\"");
   else if (!object && !is_null(values[PARAMETERS])) refuse_parameters(refusal, "the", "request");
   else inputs_check(&reader);
   if (!refusal->status) read_outputs(values[OUTPUTS], asked, refusal);

@@ -1,7 +1,6 @@
 /* The Open Inference Protocol v2 (REST, with the binary tensor data extension): requests to
  * tensors, tensors to answers. One addition: "data" may be a string, the base64 of the bytes. */
-#ifndef SUTURE_PROTOCOL_H
-#define SUTURE_PROTOCOL_H
+#pragma once
 
 #include "engine.h"
 #include "text.h"
@@ -23,8 +22,9 @@ struct Asked {
   struct Text id, profile, correct;     /* JSON */
 };
 
-/* Sets a status, and returns the empty buffer to write the reason to. */
-struct Buffer *refuse(struct Refusal *refusal, int status);
+/* Sets a status and the reason. Always false. */
+bool refuse(struct Refusal *refusal, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Reads a document and the bytes behind it, which start at header_length where there is one;
  * false with a refusal. Strings of the body are decoded in their places. */
@@ -37,5 +37,3 @@ void protocol_refuse_shapes(const struct Asked *asked, struct Refusal *refusal);
 /* Writes the answer. Binary outputs go behind the document if raw, otherwise into it, as base64. */
 void protocol_write(const struct Asked *asked, const struct Tensor *outputs, bool raw,
                     struct Buffer *json, struct Buffer *binary);
-
-#endif

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "ahead.h"
+#include "clock.h"
 #include "model.h"
 #include "plan.h"
 #include "pool.h"
@@ -151,24 +151,21 @@ int skip_if(void *self, const TVMFFIAny *args, int32_t num_args, TVMFFIAny *resu
 static int run_call(uint32_t *i) {
   TVMFFIAny result = {kTVMFFINone, 0, {0}};
   const struct Call *call = &plan->calls[(*i)++];
+  TVMFFIAny args[call->num_args + 1];
+  for (int32_t j = 0; j < call->num_args; ++j)
+    args[j] = (TVMFFIAny){kTVMFFIDLTensorPtr, 0, {.v_ptr = &plan->tensors[call->args[j]]}};
   scratch_set(arena + call->workspace, call->workspace_bytes);
-  if (set->kernels[call->kernel](NULL, call->args, call->num_args, &result)) return 1;
+  if (set->kernels[call->kernel](NULL, args, call->num_args, &result)) return 1;
   if (call->skip && result.v_int64) *i += call->skip;
   return 0;
 }
 
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static int run_calls(uint64_t *nanoseconds) {
   for (uint32_t i = 0; i < plan->num_calls;) {
-    uint64_t start = nanoseconds ? now_ns() : 0;
+    int64_t start = nanoseconds ? now_ns() : 0;
     uint32_t call = i;
     if (run_call(&i)) return 1;
-    if (nanoseconds) nanoseconds[call] += now_ns() - start;
+    if (nanoseconds) nanoseconds[call] += (uint64_t)(now_ns() - start);
   }
   return 0;
 }
@@ -187,8 +184,14 @@ int model_profile(void **inputs, void **outputs, uint64_t *nanoseconds) {
   }
   error_text[0] = 0;
   atomic_flag_clear(&told);
-  for (uint32_t i = 0; i < plan->num_tensors; ++i)
-    plan->tensors[i].data = address(&plan->places[i], inputs, outputs);
+  for (uint32_t i = 0; i < plan->num_tensors; ++i) {
+    const struct Place *place = &plan->places[i];
+    plan->tensors[i] = (DLTensor){.data = address(place, inputs, outputs),
+                                  .device = {kDLCPU, 0},
+                                  .ndim = place->rank,
+                                  .dtype = {place->code, place->bits, 1},
+                                  .shape = place->shape};
+  }
   read_ahead();
   pool_begin();
   int status = run_calls(nanoseconds);

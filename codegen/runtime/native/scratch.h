@@ -1,6 +1,5 @@
 /* Workspaces of kernels: first of all the part of the arena where nothing lies at the time. */
-#ifndef SUTURE_SCRATCH_H
-#define SUTURE_SCRATCH_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,5 +14,3 @@ int scratch_free(int device_type, int device_id, void *block);
 
 /* Memory at the beginning of a line of a cache; NULL where there is none. */
 void *allocate_lines(uint64_t bytes);
-
-#endif

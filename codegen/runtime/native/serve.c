@@ -3,24 +3,14 @@
 #include "serve.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "data.h"
 #include "engine.h"
 #include "numbers.h"
 #include "protocol.h"
 
 enum Route { INFER, READY, SERVER, MODEL, NOWHERE };
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static bool same(struct Text text, const char *word) {
-  return text.size == strlen(word) && !memcmp(text.start, word, text.size);
-}
 
 /* Takes a word from the front of a text that begins with it. */
 static bool take(struct Text *text, const char *word) {
@@ -32,14 +22,14 @@ static bool take(struct Text *text, const char *word) {
 }
 
 static enum Route find_route(struct Text path) {
-  if (same(path, "/")) return INFER;
-  if (same(path, "/v2/health/live") || same(path, "/v2/health/ready")) return READY;
-  if (same(path, "/v2")) return SERVER;
+  if (text_is(path, "/")) return INFER;
+  if (text_is(path, "/v2/health/live") || text_is(path, "/v2/health/ready")) return READY;
+  if (text_is(path, "/v2")) return SERVER;
   if (!take(&path, "/v2/models/") || !take(&path, served.name)) return NOWHERE;
   if (!path.size) return MODEL;
-  if (same(path, "/ready")) return READY;
+  if (text_is(path, "/ready")) return READY;
   if (take(&path, "/versions/") && !take(&path, served.version)) return NOWHERE;
-  return same(path, "/infer") ? INFER : NOWHERE;
+  return text_is(path, "/infer") ? INFER : NOWHERE;
 }
 
 static void print_ports(struct Buffer *json, const struct Port *ports, int count) {
@@ -77,23 +67,23 @@ static void infer(const struct Request *request, struct Reply *reply, struct Tra
                   struct Refusal *refusal) {
   static struct Asked asked;
   static struct Tensor outputs[MOST_PORTS];
-  uint64_t start = now_ns();
+  int64_t start = now_ns();
   if (!decode(request, &asked, refusal)) return;
-  uint64_t decoded = now_ns();
+  int64_t decoded = now_ns();
   trace->decode_ns = decoded - start;
   buffer_add(&trace->profile, asked.profile.start, asked.profile.size);
   buffer_add(&trace->correct, asked.correct.start, asked.correct.size);
   switch (engine_run(asked.inputs, outputs)) {
     case DONE: break;
     case NO_PROGRAM: protocol_refuse_shapes(&asked, refusal); return;
-    case FAILED: buffer_print(refuse(refusal, 500), "%s", engine_error()); return;
+    case FAILED: refuse(refusal, 500, "%s", engine_error()); return;
   }
-  uint64_t ran = now_ns();
+  int64_t ran = now_ns();
   trace->run_ns = ran - decoded;
   protocol_write(&asked, outputs, !request->direct, &reply->json, &reply->binary);
   trace->encode_ns = now_ns() - ran;
   if (reply->json.failed || reply->binary.failed)
-    buffer_print(refuse(refusal, 500), "no memory for the answer");
+    refuse(refusal, 500, "no memory for the answer");
 }
 
 static void clear(struct Reply *reply, struct Trace *trace) {
@@ -134,10 +124,10 @@ void serve_request(const struct Request *request, struct Reply *reply, struct Tr
       buffer_print(&reply->json,
                    "{\"name\": \"suture\", \"extensions\": [\"binary_tensor_data\"]}");
       break;
-    case NOWHERE: buffer_print(refuse(&refusal, 404), "no route %.*s", cited, path.start); break;
+    case NOWHERE: refuse(&refusal, 404, "no route %.*s", cited, path.start); break;
     case INFER:
-      if (same(request->method, "POST")) infer(request, reply, trace, &refusal);
-      else buffer_print(refuse(&refusal, 405), "%.*s takes POST", cited, path.start);
+      if (text_is(request->method, "POST")) infer(request, reply, trace, &refusal);
+      else refuse(&refusal, 405, "%.*s takes POST", cited, path.start);
   }
   const struct Text reason = {refusal.message.start, refusal.message.size};
   if (refusal.status) write_refusal(refusal.status, reason, request->direct, reply);

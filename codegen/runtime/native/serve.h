@@ -1,6 +1,5 @@
 /* From a request to its answer, whatever brought it: Lambda's Runtime API, HTTP or a file. */
-#ifndef SUTURE_SERVE_H
-#define SUTURE_SERVE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -30,7 +29,7 @@ struct Reply {
 struct Trace {
   bool request; /* false for a page of status, which is not told of */
   int status;
-  uint64_t decode_ns, run_ns, encode_ns;
+  int64_t decode_ns, run_ns, encode_ns;
   struct Buffer profile; /* JSON of parameters.profile; empty where it is not there */
   struct Buffer correct; /* JSON of parameters.correct */
 };
@@ -45,5 +44,3 @@ void serve_refusal(int status, const char *reason, struct Reply *reply, struct T
  * 2.0), or the request's document itself. Writes the JSON to hand back. The event is changed
  * in place. */
 void serve_event(char *event, size_t size, struct Buffer *answer, struct Trace *trace);
-
-#endif

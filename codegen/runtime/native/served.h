@@ -1,6 +1,5 @@
 /* What a package serves: written down by the compiler as served.c. */
-#ifndef SUTURE_SERVED_H
-#define SUTURE_SERVED_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,5 +36,3 @@ struct Served {
 };
 
 extern const struct Served served;
-
-#endif

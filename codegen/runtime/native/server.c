@@ -1,6 +1,6 @@
 /* One thread: connections wait for each other only while a request is computed. */
 #define _GNU_SOURCE
-#include "server.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "engine.h"
 #include "http.h"
 #include "stop.h"
@@ -44,12 +44,6 @@ static struct Buffer spare_bytes;
 static struct Reply spare_reply;
 static struct Trace trace = {.profile.limit = MOST_PROFILE_BYTES,
                              .correct.limit = MOST_PROFILE_BYTES};
-
-static int64_t now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void swap_bytes(struct Peer *peer) {
   struct Buffer bytes = peer->message.bytes;

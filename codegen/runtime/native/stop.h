@@ -1,6 +1,5 @@
 /* SIGTERM and SIGINT, which end the process between two requests. */
-#ifndef SUTURE_STOP_H
-#define SUTURE_STOP_H
+#pragma once
 
 #include <poll.h>
 #include <stdbool.h>
@@ -11,5 +10,3 @@ void stop_prepare(void);
 int stop_poll(struct pollfd *watched, nfds_t count, int timeout_ms);
 /* Whether one has come. */
 bool stop_asked(void);
-
-#endif

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "json.h"
 #include "served.h"
 
@@ -48,24 +48,22 @@ static void add_quoted(struct Buffer *line, const char *name, struct Text value)
 
 /* What CloudWatch makes metrics of. */
 static void add_directive(struct Buffer *line) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
   buffer_print(line, "{\"_aws\": {\"CloudWatchMetrics\": [{\"Dimensions\": "
                      "[[\"model\", \"plan\"]], \"Metrics\": [");
   for (size_t i = 0; i < sizeof stages / sizeof *stages; ++i)
     buffer_print(line, "{\"Name\": \"%s_us\", \"Unit\": \"Microseconds\"}, ", stages[i]);
   buffer_print(line, "{\"Name\": \"peak_rss_bytes\", \"Unit\": \"Bytes\"}], "
                      "\"Namespace\": \"suture\"}], \"Timestamp\": %lld}, ",
-               (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+               (long long)date_ms());
 }
 
 /* A stage that the request did not reach has no time. */
 static void add_stages(struct Buffer *line, const struct Trace *trace) {
-  const uint64_t ns[] = {trace->decode_ns, trace->run_ns, trace->encode_ns,
+  const int64_t ns[] = {trace->decode_ns, trace->run_ns, trace->encode_ns,
                          trace->decode_ns + trace->run_ns + trace->encode_ns};
   for (size_t i = 0; i < sizeof stages / sizeof *stages; ++i)
     if (ns[i] || i == TOTAL)
-      buffer_print(line, "\"%s_us\": %llu, ", stages[i], (unsigned long long)(ns[i] + 500) / 1000);
+      buffer_print(line, "\"%s_us\": %lld, ", stages[i], (long long)(ns[i] + 500) / 1000);
 }
 
 static void write_line(struct Buffer *line, int file) {

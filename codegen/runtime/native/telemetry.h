@@ -1,6 +1,5 @@
 /* One JSON line a request, in CloudWatch's embedded metric format. */
-#ifndef SUTURE_TELEMETRY_H
-#define SUTURE_TELEMETRY_H
+#pragma once
 
 #include "serve.h"
 
@@ -8,5 +7,3 @@ enum { MOST_PROFILE_BYTES = 64 << 10 };
 
 /* Writes the line of a request to a file; the first of a process counts as cold. */
 void telemetry_print(const struct Trace *trace, struct Text request_id, int file);
-
-#endif

@@ -1,7 +1,7 @@
 /* Text that something else owns, and text that grows. */
-#ifndef SUTURE_TEXT_H
-#define SUTURE_TEXT_H
+#pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -11,6 +11,10 @@ struct Text {
 };
 
 struct Text text_of(const char *word);
+bool text_is(struct Text text, const char *word);
+bool text_is_any_case(struct Text text, const char *word);
+/* The value of a hexadecimal digit; -1 of what is none. */
+int hex_digit(char c);
 /* Bytes of the character at the front of a text that is not empty; 0 where it is no UTF-8. */
 size_t utf8_size(const char *at, const char *end);
 
@@ -32,7 +36,6 @@ char *buffer_reserve(struct Buffer *buffer, size_t bytes);
 void buffer_took(struct Buffer *buffer, size_t bytes);
 void buffer_add(struct Buffer *buffer, const void *bytes, size_t size);
 void buffer_print(struct Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_print_list(struct Buffer *buffer, const char *format, va_list list);
 /* As a JSON string, quotes around it; what is no UTF-8 becomes U+FFFD. */
 void buffer_quote(struct Buffer *buffer, struct Text text);
-
-#endif

@@ -1,7 +1,6 @@
 /* The part of the ABI of DLPack 1.0 (dlpack.h) and of TVM 0.27 (tvm/ffi/c_api.h,
  * tvm/runtime/c_backend_api.h) that compiled kernels speak. */
-#ifndef SUTURE_TVM_ABI_H
-#define SUTURE_TVM_ABI_H
+#pragma once
 
 #include <stdint.h>
 
@@ -48,5 +47,3 @@ typedef int ParallelTask(int task_id, TVMParallelGroupEnv *env, void *data);
 
 /* What a kernel calls before it returns non-zero. */
 void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
-
-#endif

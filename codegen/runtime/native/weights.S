@@ -1,5 +1,5 @@
 /* The constants, page-aligned so that the kernel maps them lazily and shares them. */
-.section .rodata.weights,"a",%progbits
+.section .weights,"a",%progbits
 .balign 4096
 .globl weights_start
 .hidden weights_start

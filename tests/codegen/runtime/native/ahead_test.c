@@ -12,24 +12,19 @@ enum { PART = 4 << 20, PAGE = 4096, PATIENCE = 10000 };
 
 const char weights_start[3 * PART] = {0};
 static const int64_t small[] = {1}, large[] = {PART / 4};
-static DLTensor tensors[] = {
-    {0, {kDLCPU, 0}, 1, {2, 32, 1}, large, 0, 0}, {0, {kDLCPU, 0}, 1, {2, 32, 1}, large, 0, 0},
-    {0, {kDLCPU, 0}, 1, {2, 32, 1}, large, 0, 0}, {0, {kDLCPU, 0}, 1, {2, 32, 1}, small, 0, 0},
-};
-static const struct Place places[] = {
-    {WEIGHTS, 0, 0}, {WEIGHTS, 0, PART}, {WEIGHTS, 0, 2 * PART}, {ARENA, 0, 0}};
-static const TVMFFIAny args[] = {{kTVMFFIDLTensorPtr, 0, {.v_ptr = &tensors[0]}},
-                                 {kTVMFFIDLTensorPtr, 0, {.v_ptr = &tensors[1]}},
-                                 {kTVMFFIDLTensorPtr, 0, {.v_ptr = &tensors[2]}},
-                                 {kTVMFFIDLTensorPtr, 0, {.v_ptr = &tensors[3]}}};
+static const struct Place places[] = {{WEIGHTS, 2, 32, 1, 0, large, 0},
+                                      {WEIGHTS, 2, 32, 1, 0, large, PART},
+                                      {WEIGHTS, 2, 32, 1, 0, large, 2 * PART},
+                                      {ARENA, 2, 32, 1, 0, small, 0}};
+static const uint32_t args[] = {0, 1, 2, 3};
 static const struct Call calls[] = {{0, args, 1, 0, 0, 0},
                                     {0, args + 3, 1, 1, 0, 0},
                                     {0, args + 1, 1, 0, 0, 0},
                                     {0, args + 2, 1, 0, 0, 0}};
 static const struct Plan plan = {
-    .tensors = tensors, .places = places, .num_tensors = 4, .calls = calls, .num_calls = 4};
+    .places = places, .num_tensors = 4, .calls = calls, .num_calls = 4};
 static const struct Plan light = {
-    .tensors = tensors, .places = places, .num_tensors = 4, .calls = calls + 1, .num_calls = 1};
+    .places = places, .num_tensors = 4, .calls = calls + 1, .num_calls = 1};
 
 /* Whether the page amid a part is in this process's memory. */
 static int is_mapped(int part) {
