@@ -1,10 +1,10 @@
-"""How much of the example's classifiers goes for half a point of accuracy.
+"""How much of classifiers goes for half a point of accuracy.
 
-    .venv/bin/python benchmarks/pruning.py
+    .venv/bin/python benchmarks/pruning.py [PLAN ...]
 
-Each is linked for the example's requests, goes through the exact passes and then through
-``prune-channels``; the accuracy budget is chosen on one half of the evaluation set, and the
-other half is held out. Prints a Markdown table.
+Plans of the example are linked for its requests; ``digits-transformer`` is trained here. Each
+goes through the exact passes, then through ``prune-channels``; the accuracy budget is chosen
+on one half of the evaluation set, and the other half is held out. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import logging
 import time
 
 import numpy as np
+import onnx_ir as ir
 from digits_plans import linked_plan
+from digits_transformer import NAME, digits_transformer
 
 from suture.compiler.inspect import node_flops
 from suture.passes.base import PassContext
@@ -26,7 +28,23 @@ from suture.passes.prune.channels import PruneChannels
 SHOWN = (
     "digit-monolith",
     "digit-contrast > digit-denoise > digit-deskew > digit-cnn-large",
+    NAME,
 )
+
+
+def sizes(model: ir.Model) -> str:
+    """Return how many heads attention has, and how wide products of matrices are, in order."""
+    heads = [
+        node.attributes.get_int("q_num_heads")
+        for node in model.graph.all_nodes()
+        if node.op_type == "Attention"
+    ]
+    widths = [
+        node.outputs[0].shape[-1]
+        for node in model.graph
+        if node.op_type in ("Gemm", "MatMul") and node.outputs[0].shape is not None
+    ]
+    return f"heads {heads}, columns {widths}"
 
 
 def main() -> None:
@@ -39,7 +57,7 @@ def main() -> None:
     print("| plan | MFLOPs | after | fewer | drop, chosen | drop, held out | seconds |")
     print("|---|---|---|---|---|---|---|")
     for name in options.plans:
-        model, evaluation = linked_plan(name)
+        model, evaluation = digits_transformer() if name == NAME else linked_plan(name)
         PassManager(parse_pipeline("exact")).run(model)
         whole, before = model.clone(), sum(map(node_flops, model.graph))
         began = time.process_time()
@@ -53,6 +71,7 @@ def main() -> None:
             f"| {name} | {before / 1e6:.2f} | {after / 1e6:.2f} | {1 - after / before:.1%} "
             f"| {drops[0]:.4f} | {drops[1]:.4f} | {spent:.0f} |"
         )
+        print(f"<!-- {sizes(whole)} to {sizes(model)} -->")
         for note in (*record.made, *record.declined):
             print(f"<!-- {note.reason} -->")
 

@@ -22,6 +22,8 @@ SEQUENCES = (
     *("SequenceMap", "SplitToSequence"),
 )
 """Operators whose results are sequences of tensors."""
+MOST_SIZES = 64
+"""Elements of a constant that may say what shape something has."""
 FREE_INITIALIZERS = 4
 """The IR version since which an initializer need not be a graph input."""
 
@@ -129,9 +131,9 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _nodes(attribute.g)
 
 
-def opset_of(model: ir.Model) -> int:
-    """Return the version of the default operator set."""
-    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
+def opset_of(whole: ir.Model | ir.Graph) -> int:
+    """Return the version of the default operator set of a model or graph."""
+    version = whole.opset_imports.get("", whole.opset_imports.get("ai.onnx"))
     return version if version is not None else 1
 
 
@@ -181,12 +183,33 @@ def infer_shapes(model: ir.Model) -> None:
 def run_inference(model: ir.Model) -> None:
     """Add what onnx infers of types and shapes, in place.
 
-    Of sequences nothing: onnx_ir takes them for tensors.
+    Of sequences nothing: onnx_ir takes them for tensors. Constants are told to the graphs in
+    nodes as well, since onnx does not look for them outside.
     """
-    ir_passes.ShapeInferencePass(data_prop=True)(model)
+    lent = list(_lend_constants(model))
+    try:
+        ir_passes.ShapeInferencePass(data_prop=True)(model)
+    finally:
+        for graph, name in lent:
+            del graph.initializers[name]
     for value in _sequences(model.graph):
         if value not in model.graph.outputs:
             value.type = value.shape = None
+
+
+def _lend_constants(model: ir.Model) -> Iterator[tuple[ir.Graph, str]]:
+    """Add small constants to the graphs that read them from outside; yield where and which."""
+    for graph in model.graph.subgraphs():
+        read = {value for node in graph for value in node.inputs if value is not None}
+        for value in sorted(read, key=lambda each: str(each.name)):
+            tensor, name = value.const_value, str(value.name)
+            if value.graph is graph or tensor is None or tensor.size > MOST_SIZES:
+                continue
+            if not value.is_graph_input() and name not in graph.initializers:
+                lent = ir.Value(name=name, type=value.type, shape=value.shape)
+                lent.const_value = tensor
+                graph.register_initializer(lent)
+                yield graph, name
 
 
 def _sequences(graph: ir.Graph) -> set[ir.Value]:

@@ -133,9 +133,9 @@ class Names:
         for graph in (root, *root.subgraphs()):
             self._taken.update(value.name for value in graph.inputs)
             self._taken.update(graph.initializers)
-        for node in root.all_nodes():
-            self._taken.add(node.name)
-            self._taken.update(value.name for value in node.outputs)
+            for node in graph:
+                self._taken.add(node.name)
+                self._taken.update(value.name for value in node.outputs)
 
     def free(self, stem: str) -> str:
         """Return the stem, numbered if it is in use; it is in use from now on."""

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from suture.compiler.model import opset_of
 from suture.passes.base import Names, add_constant
+
+SIZES_AS_INPUT = 13
+"""The operator set since which a Split reads the sizes of its parts."""
 
 
 def new_node(
@@ -19,6 +23,7 @@ def new_node(
     name: str,
     attributes: Mapping[str, Any] | None = None,
     shapes: Sequence[Sequence[int]] = (),
+    outputs: int = 1,
     dtype: ir.DataType | None = None,
 ) -> ir.Node:
     """Return a node of ONNX's own domain with names of its own; it is in no graph yet.
@@ -29,10 +34,11 @@ def new_node(
         inputs: What it reads.
         name: Its name, and its outputs', where that is free.
         attributes: Its attributes.
-        shapes: Of each output; one of unknown shape where there are none.
+        shapes: Of each output; where there are none, they are not known.
+        outputs: How many outputs it has, if that is not told by shapes.
         dtype: Of its outputs, where it is known.
     """
-    node = ir.node(op, inputs, attributes=attributes, num_outputs=len(shapes) or 1)
+    node = ir.node(op, inputs, attributes=attributes, num_outputs=len(shapes) or outputs)
     node.name = names.free(name)
     for value in node.outputs:
         value.name = names.free(f"{name}.out")
@@ -58,6 +64,39 @@ def new_reshape(
     wanted = add_constant(graph, names.free(f"{name}.shape"), np.array(shape, np.int64))
     return new_node(
         names, "Reshape", [value, wanted], name=name, shapes=[shape], dtype=value.dtype
+    )
+
+
+def new_split(
+    graph: ir.Graph,
+    names: Names,
+    value: ir.Value,
+    sizes: Sequence[int],
+    axis: int,
+    *,
+    name: str,
+) -> ir.Node:
+    """Return a node that takes a value apart along an axis; the sizes are its parts'."""
+    shapes: list[list[int]] = []
+    if value.shape is not None and value.shape.is_static():
+        whole = list(value.shape.numpy())
+        shapes = [[*whole[:axis], size, *whole[axis + 1 :]] for size in sizes]
+    attributes: dict[str, Any] = {"axis": axis}
+    inputs = [value]
+    if opset_of(graph) < SIZES_AS_INPUT:
+        attributes["split"] = list(sizes)
+    else:
+        wanted = np.array(sizes, np.int64)
+        inputs.append(add_constant(graph, names.free(f"{name}.sizes"), wanted))
+    return new_node(
+        names,
+        "Split",
+        inputs,
+        name=name,
+        attributes=attributes,
+        shapes=shapes,
+        outputs=len(sizes),
+        dtype=value.dtype,
     )
 
 

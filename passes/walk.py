@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,8 @@ class Walk:
     """Runs a model's nodes in order, each once, for all requests side by side.
 
     What comes after a stop may be changed there, so that correcting node after node takes as
-    long as one run, not as one run for each node. Of every request, only what is still to be
-    read is kept.
+    long as one run, not as one run for each node; a node that was only tried may be changed
+    itself. Of every request, only what is still to be read is kept.
 
     Args:
         model: The model; where its walk has been, it must stay as it was.
@@ -46,6 +48,23 @@ class Walk:
             self._run(self._nodes[self._at : stop], name)
             self._at = stop
         return [values[name] for values in self._live]
+
+    def trial(self, node: ir.Node) -> Iterator[tuple[Array, Array]]:
+        """Run what comes before a node, and yield what it reads first and makes of it.
+
+        The node's own results are not kept: it runs again, as it is by then, when the walk
+        goes on.
+        """
+        before, made = (str(each.name) for each in (node.inputs[0], node.outputs[0]) if each)
+        stop = self._nodes.index(node)
+        if stop > self._at:
+            self._run(self._nodes[self._at : stop], before)
+            self._at = stop
+        session = open_session(self._part([made]), optimize=False)
+        inputs = [value.name for value in session.get_inputs()]
+        for values in self._live:
+            (found,) = session.run([made], {name: values[name] for name in inputs})
+            yield values[before], found
 
     def add(self, node: ir.Node, by: Array) -> None:
         """Add to the first output of the node of the last stop, whose bias has moved."""
@@ -98,6 +117,22 @@ class Walk:
         copy.graph.inputs.clear()
         copy.graph.inputs.extend(used)
         return copy
+
+
+def kept_bytes(graph: ir.Graph) -> int:
+    """Return the most bytes of one request that a walk keeps, of values of known size."""
+    order = {node: at for at, node in enumerate(graph)}
+    change = [0] * (len(order) + 2)
+    for node, at in order.items():
+        for value in node.outputs:
+            if value.shape is not None and value.shape.is_static() and value.dtype is not None:
+                size = math.prod(value.shape.numpy()) * value.dtype.itemsize
+                change[at] += int(size)
+                last = max(
+                    (order.get(use.node, len(order)) for use in value.uses()), default=at
+                )
+                change[last + 1] -= int(size)
+    return max(itertools.accumulate(change))
 
 
 def _is_read(value: ir.Value, done: set[ir.Node]) -> bool:

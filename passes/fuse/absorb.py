@@ -6,23 +6,26 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from suture.passes.base import Names, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import Rewritten
 
 
 def absorb(
-    model: ir.Model,
+    graph: ir.Graph,
+    names: Names,
     beside: Callable[[ir.Node], ir.Node | None],
     fold: Callable[[ir.Node, ir.Node, Names], str | None],
-) -> PassResult:
+) -> Rewritten:
     """Fold neighbours into nodes, the nearest first, as far as it goes.
 
     Args:
-        model: Rewritten in place.
+        graph: Rewritten in place.
+        names: Those of all graphs of its model.
         beside: Returns the arithmetic beside a node that could take it in, or None.
         fold: Takes a node, the arithmetic and names; folds, or returns why not.
     """
-    made, declined, names = [], [], Names(model.graph)
-    for node in list(model.graph):
+    made, declined = [], []
+    for node in list(graph):
         while (arithmetic := beside(node)) is not None:
             into = node.name or node.outputs[0].name or node.op_type
             folded = note(arithmetic, f"folded into {into}")
@@ -31,4 +34,4 @@ def absorb(
                 declined.append(note(arithmetic, reason))
                 break
             made.append(folded)
-    return PassResult(model, made=tuple(made), declined=tuple(declined))
+    return made, declined

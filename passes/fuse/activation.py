@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import onnx_ir as ir
 
 from suture.compiler.model import opset_of
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import new_node, put
 from suture.passes.recognise.activation import Following, find_activation
-from suture.passes.recognise.values import FLOAT, shape_of
+from suture.passes.recognise.values import FLOAT, is_constant, shape_of
 
 OPERATORS: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
     "gelu": ("Gelu", 20, {}),
@@ -25,7 +26,7 @@ OPERATORS: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class FuseActivation(GraphPass):
+class FuseActivation(EachGraphPass):
     """Make GELU, HardSwish, HardSigmoid and Mish one operator, however they are spelled out.
 
     Before: ``e = Erf(x / 1.41421); a = e + 1; m = x * a; y = m * 0.5``.
@@ -37,22 +38,24 @@ class FuseActivation(GraphPass):
     name: ClassVar[str] = "fuse-activation"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewrite behind each value that alone feeds several nodes of arithmetic."""
-        made, declined, names = [], [], Names(model.graph)
-        values = [*model.graph.inputs, *(v for n in model.graph for v in n.outputs)]
-        for value in values:
-            found = find_activation(value) if value.dtype == FLOAT else None
+        made, declined = [], []
+        read = dict.fromkeys(value for node in graph for value in node.inputs)
+        for value in read:
+            if value is None or value.dtype != FLOAT or is_constant(value):
+                continue
+            found = find_activation(value, graph)
             if found is None or len(found.nodes) < 2:
                 continue
             told = note(found.nodes[-1], f"is {found.activation}")
-            reason = _obstacle(found, opset_of(model))
+            reason = _obstacle(found, opset_of(graph))
             if reason is None:
                 _write(names, value, found)
                 made.append(told)
             else:
                 declined.append(note(found.nodes[-1], reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _obstacle(found: Following, opset: int) -> str | None:

@@ -8,14 +8,8 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    constant_of,
-)
+from suture.passes.base import Names, add_constant, constant_of
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.absorb import absorb
 from suture.passes.recognise.affine import AFFINE, Affine, Array, as_affine
 from suture.passes.recognise.values import DEFAULT_DOMAINS
@@ -26,7 +20,7 @@ WEIGHT, BIAS = 1, 2
 
 
 @dataclass(frozen=True)
-class FoldAffine(GraphPass):
+class FoldAffine(EachGraphPass):
     """Make ``Conv(x, w, b) * s + o`` one Conv; so with ConvTranspose, products and norms.
 
     Before: ``t = Conv(x, w, b); u = Mul(t, s); y = Add(u, o)``.
@@ -38,9 +32,9 @@ class FoldAffine(GraphPass):
     name: ClassVar[str] = "fold-affine"
     after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Take the arithmetic in, nearest node first, as far as it goes."""
-        return absorb(model, _arithmetic_behind, fold)
+        return absorb(graph, names, _arithmetic_behind, fold)
 
 
 def fold(node: ir.Node, arithmetic: ir.Node, names: Names) -> str | None:

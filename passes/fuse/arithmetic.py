@@ -9,15 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    constant_of,
-    note,
-)
+from suture.passes.base import Names, add_constant, constant_of, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.normalization import pads
 from suture.passes.making import new_node, put
 from suture.passes.recognise.by_element import SCALES, affine_input, only_reader
@@ -26,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ComposeArithmetic(GraphPass):
+class ComposeArithmetic(EachGraphPass):
     """Make products and sums with constants that follow each other one product and one sum.
 
     Before: ``t = Mul(x, 255); u = Div(t, 127.5); y = Sub(u, 1)``.
@@ -39,22 +32,22 @@ class ComposeArithmetic(GraphPass):
     name: ClassVar[str] = "compose-arithmetic"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "fold-affine", "sink-arithmetic")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewrite each chain that becomes shorter, or can be folded by half."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             chain = _chain(node)
             if not chain:
                 continue
             told = note(
                 chain[-1], f"{len(chain)} nodes of arithmetic made fewer, or in another order"
             )
-            reason = _compose(model.graph, chain, names)
+            reason = _compose(graph, chain, names)
             if reason is None:
                 made.append(told)
             elif reason and len(chain) > 1:
                 declined.append(note(chain[-1], reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _chain(node: ir.Node) -> list[ir.Node]:

@@ -9,15 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from suture.compiler.model import opset_of
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    note,
-)
-from suture.passes.making import new_node, new_reshape, put, remove_unread
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
+from suture.passes.making import new_node, new_reshape, new_split, put, remove_unread
 from suture.passes.recognise.attention import FoundAttention, find_attention
 from suture.passes.recognise.places import Arranged, steps
 from suture.passes.recognise.values import shape_of
@@ -26,7 +20,7 @@ SINCE = 23
 
 
 @dataclass(frozen=True)
-class FuseAttention(GraphPass):
+class FuseAttention(EachGraphPass):
     """Make a softmax between two products one ``Attention``.
 
     Before: Q, K and V rearranged into heads, ``MatMul``, ``Div``, ``Add`` of a mask,
@@ -38,23 +32,23 @@ class FuseAttention(GraphPass):
     name: ClassVar[str] = "fuse-attention"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewrite around each softmax that is part of attention."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             if node.graph is None or node.op_type != "Softmax":
                 continue
             found = find_attention(node)
             if found is None:
                 continue
             told = note(node, f"attention of {found.sizes[1]} heads")
-            reason = _obstacle(found, opset_of(model))
+            reason = _obstacle(found, opset_of(graph))
             if reason is None:
-                _write(model.graph, names, found)
+                _write(graph, names, found)
                 made.append(told)
             else:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _obstacle(found: FoundAttention, opset: int) -> str | None:
@@ -109,23 +103,13 @@ def _parts(found: FoundAttention) -> tuple[int, ...] | None:
 def _write(graph: ir.Graph, names: Names, found: FoundAttention) -> None:
     """Put the operator in place of the nodes around a softmax."""
     stem = found.nodes[-1].name or "attention"
-    batch, heads, queries, keys, size, depth = found.sizes
+    batch, heads, queries, keys, _, depth = found.sizes
     made: list[ir.Node] = []
     rows = (queries, keys, keys)
-    widths = (heads * size, heads * size, heads * depth)
     parts = _parts(found)
     if parts:
         source = _in_rows(graph, names, made, found.operands[0].source, batch, queries, stem)
-        lengths = add_constant(graph, names.free(f"{stem}.parts"), np.array(parts, np.int64))
-        split = new_node(
-            names,
-            "Split",
-            [source, lengths],
-            name=f"{stem}.split",
-            attributes={"axis": 2},
-            shapes=[(batch, count, width) for count, width in zip(rows, widths, strict=True)],
-            dtype=source.dtype,
-        )
+        split = new_split(graph, names, source, parts, 2, name=f"{stem}.split")
         made.append(split)
         inputs = list(split.outputs)
     else:

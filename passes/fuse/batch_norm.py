@@ -47,7 +47,7 @@ class FoldBatchNorm(GraphPass):
             theirs.FuseBatchNormIntoConvTranspose(),
             theirs.FuseBatchNormIntoGemm(),
         )
-        leavings = _Leavings(model.graph)
+        leavings = _Leavings(model)
         RewriteRuleSet([_guarded(fold, leavings) for fold in folds]).apply_to_model(model)
         leavings.drop()
         left = _batch_norms(model)
@@ -73,10 +73,10 @@ class _Leavings:
     Otherwise all weights of a model would be in memory twice.
     """
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self._graph = graph
+    def __init__(self, model: ir.Model) -> None:
         self._read = [
             value
+            for graph in model.graphs()
             for value in graph.initializers.values()
             if value.uses() and not value.is_graph_output() and not value.is_graph_input()
         ]
@@ -85,8 +85,13 @@ class _Leavings:
         """Let go of what nothing reads by now."""
         for value in self._read:
             name = str(value.name)  # which what came in its place may have by now
-            if not value.uses() and self._graph.initializers.get(name) is value:
-                del self._graph.initializers[name]
+            graph = value.graph
+            if (
+                not value.uses()
+                and graph is not None
+                and graph.initializers.get(name) is value
+            ):
+                del graph.initializers[name]
         self._read = [value for value in self._read if value.uses()]
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import new_node, put
 from suture.passes.recognise.by_element import only_reader
 from suture.passes.recognise.values import DEFAULT_DOMAINS
@@ -41,7 +42,7 @@ WHOLE = {
 
 
 @dataclass(frozen=True)
-class ComposeCasts(GraphPass):
+class ComposeCasts(EachGraphPass):
     """Make two Casts one, or none, where the first loses nothing.
 
     Before: ``t = Cast<to=double>(x); y = Cast<to=float>(t)``, x of float.
@@ -51,21 +52,21 @@ class ComposeCasts(GraphPass):
 
     name: ClassVar[str] = "compose-casts"
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Compose from the first node on, so that a chain of any length becomes one."""
-        made, declined, names = [], [], Names(model.graph)
-        for second in list(model.graph):
+        made, declined = [], []
+        for second in list(graph):
             middle = second.inputs[0] if _casts(second) else None
             first = None if middle is None else middle.producer()
             if first is None or not _casts(first) or first.graph is not second.graph:
                 continue
             told = note(second, f"composed with {first.name or first.op_type}")
-            reason = _compose(model.graph, names, first, second)
+            reason = _compose(graph, names, first, second)
             if reason is None:
                 made.append(told)
             else:
                 declined.append(note(second, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def holds(wide: ir.DataType, narrow: ir.DataType) -> bool:

@@ -9,15 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    constant_of,
-    note,
-)
+from suture.passes.base import Names, add_constant, constant_of, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import remove_unread
 from suture.passes.recognise.by_element import data_input, only_reader
 from suture.passes.recognise.relayout import axes_of, perm_of
@@ -30,7 +23,7 @@ BESIDE = frozenset({"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePoo
 
 
 @dataclass(frozen=True)
-class FoldChannelOrder(GraphPass):
+class FoldChannelOrder(EachGraphPass):
     """Let a Conv read channels as they lie: its weights take the order, or add up copies.
 
     Before: ``t = Gather<axis=1>(x, [2, 1, 0]); y = Conv(t, w)``.
@@ -42,10 +35,10 @@ class FoldChannelOrder(GraphPass):
     name: ClassVar[str] = "fold-channel-order"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "fold-normalization")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Look before each convolution of constant weights."""
-        made, declined, names = [], [], Names(model.graph)
-        for conv in list(model.graph):
+        made, declined = [], []
+        for conv in list(graph):
             way = _way(conv)
             if way is None:
                 continue
@@ -54,10 +47,10 @@ class FoldChannelOrder(GraphPass):
             reason = _fold(conv, path, selection, axes, names)
             if reason is None:
                 made.append(told)
-                remove_unread(model.graph, selection.nodes)
+                remove_unread(graph, selection.nodes)
             else:
                 declined.append(note(selection.nodes[-1], reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _way(conv: ir.Node) -> tuple[list[ir.Node], Selection, list[int]] | None:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, add_constant, note
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import new_node, put
 from suture.passes.recognise.by_element import FLOATS, only_reader
 from suture.passes.recognise.relayout import LAYOUTS
@@ -30,7 +31,7 @@ Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ComposeClips(GraphPass):
+class ComposeClips(EachGraphPass):
     """Make Clips and Relus that follow each other one, and take out those that do nothing.
 
     So with Max and Min of a value and one number. onnxscript's rules for this are not used:
@@ -43,10 +44,10 @@ class ComposeClips(GraphPass):
     name: ClassVar[str] = "compose-clips"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "sink-arithmetic")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Compose from the first node on, so that a chain of any length becomes one."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             bounds = _bounds(node)
             first = _data(node).producer() if bounds else None
             if first is None or bounds is None or first.graph is not node.graph:
@@ -55,12 +56,12 @@ class ComposeClips(GraphPass):
             if before is None:
                 continue
             told = note(node, f"composed with {first.name or first.op_type}")
-            reason = _compose(model.graph, names, (first, before), (node, bounds))
+            reason = _compose(graph, names, (first, before), (node, bounds))
             if reason is None:
                 made.append(told)
             elif reason:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _bounds(node: ir.Node) -> Bounds | None:

@@ -11,11 +11,12 @@ import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 
 from suture.errors import Location
-from suture.passes.base import GraphPass, Note, PassContext, PassResult, note
+from suture.passes.base import Names, Note, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 
 
 @dataclass(frozen=True)
-class MergeEqualSubgraphs(GraphPass):
+class MergeEqualSubgraphs(EachGraphPass):
     """Share equal weights, then equal nodes over equal inputs, also across components.
 
     Before: ``a = Conv(x, w1); b = Conv(x, w2)`` where ``w1`` and ``w2`` hold the same numbers.
@@ -26,19 +27,20 @@ class MergeEqualSubgraphs(GraphPass):
 
     name: ClassVar[str] = "merge-equal-subgraphs"
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Deduplicate initializers first, so that nodes over them become equal."""
-        made = [each for graph in model.graphs() for each in _share_weights(graph)]
-        nodes = {node: note(node, "an equal node runs already") for node in model.graph}
-        names = [node for node in model.graph if _names_output(node)]
-        for number, node in enumerate(names):
+        made = _share_weights(graph)
+        nodes = {node: note(node, "an equal node runs already") for node in graph}
+        naming = [node for node in graph if _names_output(node)]
+        for number, node in enumerate(naming):
             node.overload = str(number)  # else each would be merged and made again
-        ir_passes.CommonSubexpressionEliminationPass()(model)
-        for node in names:
+        alone = ir.Model(graph, ir_version=10)  # theirs looks at main graphs only
+        ir_passes.CommonSubexpressionEliminationPass()(alone)
+        for node in naming:
             node.overload = ""
-        left = set(model.graph)
+        left = set(graph)
         made += [made for node, made in nodes.items() if node not in left]
-        return PassResult(model, made=tuple(made))
+        return made, []
 
 
 def _share_weights(graph: ir.Graph) -> list[Note]:

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import new_node, put
 from suture.passes.recognise.values import (
     DEFAULT_DOMAINS,
@@ -19,7 +20,7 @@ from suture.passes.recognise.values import (
 
 
 @dataclass(frozen=True)
-class FuseGemm(GraphPass):
+class FuseGemm(EachGraphPass):
     """Make ``MatMul(x, w) + b`` of a matrix with constants one Gemm.
 
     Before: ``t = MatMul(x, w); y = Add(t, b)``, x of two axes.
@@ -30,10 +31,10 @@ class FuseGemm(GraphPass):
     name: ClassVar[str] = "fuse-gemm"
     after: ClassVar[tuple[str, ...]] = ("flatten-rows",)
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewrite each product whose only reader adds a constant row."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             bias = biased(node)
             if bias is None:
                 continue
@@ -51,9 +52,9 @@ class FuseGemm(GraphPass):
                 shapes=[shape_of(add.outputs[0])],
                 dtype=add.outputs[0].dtype,
             )
-            put(model.graph, [product], [node, add])
+            put(graph, [product], [node, add])
             made.append(told)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def biased(node: ir.Node) -> tuple[ir.Node, ir.Value] | None:

@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from suture.compiler.model import opset_of
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, add_constant, note
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.making import new_node, put
 from suture.passes.recognise.values import (
     DEFAULT_DOMAINS,
@@ -24,7 +25,7 @@ SINCE = {LAYER: 17, RMS: 23}
 
 
 @dataclass(frozen=True)
-class FuseLayerNorm(GraphPass):
+class FuseLayerNorm(EachGraphPass):
     """Make ``(x - mean(x)) / sqrt(var(x) + eps) * scale + bias`` one operator.
 
     Before: ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul, Add.
@@ -36,23 +37,23 @@ class FuseLayerNorm(GraphPass):
     name: ClassVar[str] = "fuse-layer-norm"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "raise-opset")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewrite around each root of a mean of squares."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             if node.op_type != "Sqrt" or node.domain not in DEFAULT_DOMAINS:
                 continue
             found = find(node)
             if found is None:
                 continue
             told = note(node, f"{found.operator} over {shape_of(found.x)[-1]}")
-            reason = _obstacle(found, opset_of(model))
+            reason = _obstacle(found, opset_of(graph))
             if reason is None:
-                _write(model.graph, names, found)
+                _write(graph, names, found)
                 made.append(told)
             else:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Found:
 
 
 def find(root: ir.Node) -> Found | None:
-    """Return the normalisation that a root is part of, or None."""
+    """Return the normalisation that a root is part of, all in one graph, or None."""
     add = _maker(root.inputs[0], "Add")
     constant = None if add is None else _with_constant(add)
     if add is None or constant is None:
@@ -98,6 +99,8 @@ def find(root: ir.Node) -> Found | None:
     if divided is None:
         return None
     nodes += divided
+    if any(node.graph is not root.graph for node in nodes):
+        return None
     scale = _row_behind(nodes, "Mul", shape_of(x)[-1])
     bias = _row_behind(nodes, "Add", shape_of(x)[-1]) if operator == LAYER else None
     return Found(operator, x, tuple(nodes), epsilon, scale, bias)
@@ -202,7 +205,9 @@ def _row_behind(nodes: list[ir.Node], operator: str, width: int) -> ir.Value | N
         return None
     node = uses[0].node
     row = node.inputs[1 - uses[0].idx]
-    if row is None or not is_vector(row, width) or len(shape_of(row)) != 1:
+    if node.graph is not nodes[-1].graph or row is None:
+        return None
+    if not is_vector(row, width) or len(shape_of(row)) != 1:
         return None
     nodes.append(node)
     return row

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, Note, PassContext, PassResult, note
+from suture.passes.base import Names, Note, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.exchange import exchange, plan
 from suture.passes.fuse.merged_axes import put_before, turned_before
 from suture.passes.making import new_node, new_reshape, put
@@ -18,7 +19,7 @@ RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True)
-class ComposeLayouts(GraphPass):
+class ComposeLayouts(EachGraphPass):
     """Make two Transposes, or two nodes that only reshape, one or none.
 
     Before: ``t = Transpose<perm=[0,2,3,1]>(x); y = Transpose<perm=[0,3,1,2]>(t)``.
@@ -30,13 +31,13 @@ class ComposeLayouts(GraphPass):
 
     name: ClassVar[str] = "compose-layouts"
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Compose from the first node on, so that a chain of any length becomes one."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             before = _before(node)
             if before is None:
-                made += _turn_before(model.graph, names, node)
+                made += _turn_before(graph, names, node)
                 continue
             first, between = before
             told = note(node, f"composed with {first.name or first.op_type}")
@@ -44,11 +45,11 @@ class ComposeLayouts(GraphPass):
             if reason is None:
                 for each in reversed(between):
                     exchange(each, [node], names)
-                _compose(model.graph, names, first, node)
+                _compose(graph, names, first, node)
                 made.append(told)
             else:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _before(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:

@@ -9,14 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    constant_of,
-)
+from suture.passes.base import Names, add_constant, constant_of
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.absorb import absorb
 from suture.passes.recognise.affine import AFFINE, as_affine
 
@@ -27,7 +21,7 @@ FOLDS_INTO = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
-class FoldNormalization(GraphPass):
+class FoldNormalization(EachGraphPass):
     """Fold per-channel or scalar arithmetic before a Conv or product into weights and bias.
 
     Before: ``y = Conv((x - mean) / std, w, b)``.
@@ -43,9 +37,9 @@ class FoldNormalization(GraphPass):
         "compose-arithmetic",
     )
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Take the arithmetic in, nearest node first, as far as it goes."""
-        return absorb(model, _arithmetic_before, fold)
+        return absorb(graph, names, _arithmetic_before, fold)
 
 
 def fold(layer: ir.Node, node: ir.Node, names: Names) -> str | None:
@@ -143,6 +137,8 @@ def _arithmetic_before(layer: ir.Node) -> ir.Node | None:
     value = layer.inputs[0]
     node = value.producer() if value is not None else None
     if node is None or node.op_type not in AFFINE or node.domain not in ("", "ai.onnx"):
+        return None
+    if node.graph is not layer.graph:
         return None
     if layer.op_type != "Conv" and constant_of(layer.inputs[1]) is None:
         return None

@@ -11,11 +11,14 @@ import onnxscript.version_converter
 
 from suture.compiler.model import opset_of
 from suture.passes.base import GraphPass, Note, PassContext, PassResult, note
+from suture.passes.each_graph import graphs_of
 from suture.passes.recognise.attention import find_attention
 from suture.passes.recognise.values import DEFAULT_DOMAINS
 
 IR_VERSION = 11
 """The IR version that operator set 23 came with."""
+SEES_BRANCHES = 18
+"""From this operator set on onnxscript converts, which sees the graphs inside of nodes."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class RaiseOpset(GraphPass):
 
     Before: operator set 17, ``Softmax(MatMul(q, k) * s)`` …
     After: operator set 23, in which ``fuse-attention`` can write ``Attention``.
-    The conversion is onnx's. A model that would gain nothing stays as it was exported.
+    The conversion is onnxscript's, or onnx's from sets before 18, which does not look into
+    branches. A model that would gain nothing stays as it was exported.
     """
 
     name: ClassVar[str] = "raise-opset"
@@ -57,7 +61,7 @@ class RaiseOpset(GraphPass):
 
 def _gains(model: ir.Model) -> Note | None:
     """Return the first node of something that newer sets have an operator for, or None."""
-    for node in model.graph:
+    for node in (node for graph in graphs_of(model)[::-1] for node in graph):
         if node.domain not in DEFAULT_DOMAINS:
             continue
         match node.op_type:
@@ -81,12 +85,13 @@ def _leads_to_root(node: ir.Node) -> bool:
 
 def _obstacle(model: ir.Model) -> Note | None:
     """Return what the conversion does not see through, or None."""
-    for node in model.graph:
-        if any(
+    for node in model.graph.all_nodes():
+        inner = any(
             a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
             for a in node.attributes.values()
-        ):
-            return note(node, "subgraphs are not converted")
+        )
+        if inner and opset_of(model) < SEES_BRANCHES:
+            return note(node, f"subgraphs are not converted from sets before {SEES_BRANCHES}")
         if node.domain not in DEFAULT_DOMAINS:
             return note(node, f"the domain {node.domain!r} is not converted")
     return None

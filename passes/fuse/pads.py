@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.recognise.by_element import only_reader
 from suture.passes.recognise.values import DEFAULT_DOMAINS, numbers_of
 
@@ -16,7 +17,7 @@ PADS = frozenset({"Conv", "AveragePool"})
 
 
 @dataclass(frozen=True)
-class FoldPads(GraphPass):
+class FoldPads(EachGraphPass):
     """Give a Conv or AveragePool the zeros that a Pad before it writes.
 
     Before: ``t = Pad(x, [0, 0, 0, 0, 0, 0, 1, 1]); y = Conv(t, w)``, as from TensorFlow.
@@ -27,10 +28,10 @@ class FoldPads(GraphPass):
     name: ClassVar[str] = "fold-pads"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "fold-normalization")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Look before each convolution and pool, as long as a Pad stands there."""
         made, declined = [], []
-        for node in list(model.graph):
+        for node in list(graph):
             while (pad := _pad_before(node)) is not None:
                 told = note(pad, f"folded into {node.name or node.op_type}")
                 reason = _fold(pad, node)
@@ -38,7 +39,7 @@ class FoldPads(GraphPass):
                     declined.append(note(pad, reason))
                     break
                 made.append(told)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _pad_before(node: ir.Node) -> ir.Node | None:

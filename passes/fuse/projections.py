@@ -8,15 +8,16 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, add_constant, note
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.gemm import biased
-from suture.passes.making import new_node
+from suture.passes.making import new_node, new_split
 from suture.passes.recognise.affine import Array
 from suture.passes.recognise.values import DEFAULT_DOMAINS, is_matrix, numbers_of, shape_of
 
 
 @dataclass(frozen=True)
-class JoinProjections(GraphPass):
+class JoinProjections(EachGraphPass):
     """Let one product make what an ``Attention`` reads, and a Split take it apart.
 
     Before: ``q = x @ wq + bq``, ``k = x @ wk + bk``, ``v = x @ wv + bv``, all of one x.
@@ -27,19 +28,19 @@ class JoinProjections(GraphPass):
     name: ClassVar[str] = "join-projections"
     after: ClassVar[tuple[str, ...]] = ("fuse-attention",)
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Join in front of each ``Attention``."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             if node.op_type != "Attention" or node.domain not in DEFAULT_DOMAINS:
                 continue
             found = _projections(node)
             if isinstance(found, str):
                 declined.append(note(node, found))
             elif found:
-                _join(model.graph, names, node, found)
+                _join(graph, names, node, found)
                 made.append(note(node, "one product makes Q, K and V"))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def _projections(attention: ir.Node) -> list[_Projection] | str:
     plain = [each for each in found if each is not None]
     if len(plain) < 3:
         return "Q, K and V are not all products with constants"
+    if any(each.product.graph is not attention.graph for each in plain):
+        return "Q, K or V is made outside of the branch"
     if len({each.product.inputs[0] for each in plain}) > 1:
         return "Q, K and V are not made of one value"
     if any(len(each.value.uses()) > 1 or each.value.is_graph_output() for each in plain):
@@ -116,16 +119,8 @@ def _join(graph: ir.Graph, names: Names, attention: ir.Node, parts: list[_Projec
         made.append(
             new_node(names, "Add", add, name=f"{stem}.add", shapes=[shape], dtype=dtype)
         )
-    lengths = add_constant(graph, names.free(f"{stem}.parts"), np.array(widths, np.int64))
-    split = new_node(
-        names,
-        "Split",
-        [made[-1].outputs[0], lengths],
-        name=f"{stem}.split",
-        attributes={"axis": len(shape) - 1},
-        shapes=[(*shape[:-1], width) for width in widths],
-        dtype=dtype,
-    )
+    value, axis = made[-1].outputs[0], len(shape) - 1
+    split = new_split(graph, names, value, widths, axis, name=f"{stem}.split")
     graph.insert_before(attention, [*made, split])
     for position, value in enumerate(split.outputs):
         attention.replace_input_with(position, value)

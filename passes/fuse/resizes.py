@@ -14,14 +14,8 @@ import onnx_ir as ir
 
 from suture.compiler.session import open_session
 from suture.errors import SutureError
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    note,
-)
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.exchange import exchange, plan
 from suture.passes.making import new_node, put
 from suture.passes.recognise.by_element import data_input, only_reader
@@ -39,7 +33,7 @@ PLAINEST = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "flo
 
 
 @dataclass(frozen=True)
-class ComposeResizes(GraphPass):
+class ComposeResizes(EachGraphPass):
     """Make two Resizes to the nearest pixel one, or none.
 
     Before: ``t = Resize(x, scales=2); u = Relu(t); y = Resize(u, scales=1/2)``.
@@ -52,21 +46,21 @@ class ComposeResizes(GraphPass):
     name: ClassVar[str] = "compose-resizes"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "sink-arithmetic")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Compose from the first node on, so that a chain of any length becomes one."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             before = _before(node)
             if before is None:
                 continue
             first, between = before
             told = note(node, f"composed with {first.name or first.op_type}")
-            reason = _compose(model.graph, first, between, node, names)
+            reason = _compose(graph, first, between, node, names)
             if reason is None:
                 made.append(told)
             else:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _before(node: ir.Node) -> tuple[ir.Node, list[ir.Node]] | None:

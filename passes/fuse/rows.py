@@ -9,7 +9,8 @@ from typing import ClassVar, NamedTuple
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, add_constant, note
+from suture.passes.base import Names, add_constant, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.gemm import biased
 from suture.passes.making import new_reshape, remove_unread
 from suture.passes.recognise.row_wise import is_row_wise, row_inputs
@@ -17,7 +18,7 @@ from suture.passes.recognise.values import is_constant, numbers_of, shape_of
 
 
 @dataclass(frozen=True)
-class FlattenRows(GraphPass):
+class FlattenRows(EachGraphPass):
     """Let what works on the last axis alone see one axis of rows before it.
 
     Before: ``t = MatMul(x, w); y = Add(t, b)`` and the like over ``[batch, length, width]``.
@@ -30,10 +31,10 @@ class FlattenRows(GraphPass):
     name: ClassVar[str] = "flatten-rows"
     after: ClassVar[tuple[str, ...]] = ("fuse-attention", "join-projections")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Find the regions, and rewrite those where it pays."""
-        made, declined, names = [], [], Names(model.graph)
-        for region in regions(model.graph):
+        made, declined = [], []
+        for region in regions(graph):
             gains = sum(biased(node) is not None for node in region.nodes)
             if not gains:
                 continue
@@ -44,9 +45,9 @@ class FlattenRows(GraphPass):
                 reason = f"{costs} reshapes for {gains} products"
                 declined.append(note(region.nodes[0], reason))
                 continue
-            region.flatten(model.graph, names)
+            region.flatten(graph, names)
             made.append(first)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 class Use(NamedTuple):
@@ -205,7 +206,7 @@ def _flattened(graph: ir.Graph, names: Names, value: ir.Value, region: Region) -
             return source
     node = new_reshape(graph, names, source, shape, name=f"{value.name}.rows")
     node.outputs[0].type = value.type
-    if maker is not None:
+    if maker is not None and maker.graph is graph:
         graph.insert_after(maker, node)
     else:
         graph.insert_before(graph[0], node)

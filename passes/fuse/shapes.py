@@ -24,7 +24,9 @@ class InferShapes(GraphPass):
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
         """Infer, and note what is known of more values than before."""
-        before = {value: _known(value) for node in model.graph for value in node.outputs}
+        before = {
+            value: _known(value) for node in model.graph.all_nodes() for value in node.outputs
+        }
         run_inference(model)
         made: list[Note] = []
         for value, known in before.items():

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, Names, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.fuse.exchange import commutes, exchange
 from suture.passes.fuse.normalization import pads
 from suture.passes.recognise.by_element import SCALES, affine_input, only_reader
@@ -18,7 +19,7 @@ PRODUCTS = frozenset({"Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
-class SinkArithmetic(GraphPass):
+class SinkArithmetic(EachGraphPass):
     """Move arithmetic with constants behind what it commutes with, towards weights.
 
     Before: ``t = Mul(x, s); u = Transpose(t); y = Conv(u, w)``.
@@ -30,10 +31,10 @@ class SinkArithmetic(GraphPass):
     name: ClassVar[str] = "sink-arithmetic"
     after: ClassVar[tuple[str, ...]] = ("fold-constants", "fold-affine")
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Move the last arithmetic first, so that what stands before it follows."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in reversed(list(model.graph)):
+        made, declined = [], []
+        for node in reversed(list(graph)):
             way = _way(node)
             if way is None:
                 continue
@@ -44,7 +45,7 @@ class SinkArithmetic(GraphPass):
                 made.append(told)
             else:
                 declined.append(note(node, reason))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _way(node: ir.Node) -> tuple[list[ir.Node], ir.Node] | None:

@@ -8,13 +8,14 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, note
+from suture.passes.base import Names, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.prune.dead_nodes import detach_subgraphs
 from suture.passes.recognise.values import DEFAULT_DOMAINS, numbers_of
 
 
 @dataclass(frozen=True)
-class PruneBranches(GraphPass):
+class PruneBranches(EachGraphPass):
     """Replace a Where of a constant condition by what it chooses, and a Loop that never runs.
 
     Before: ``y = Where(c, a, b)``, where c is true everywhere.
@@ -26,10 +27,10 @@ class PruneBranches(GraphPass):
     name: ClassVar[str] = "prune-branches"
     after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
-        """Look at each Where and Loop of the main graph."""
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
+        """Look at each Where and Loop."""
         made, declined = [], []
-        for node in list(model.graph):
+        for node in list(graph):
             if node.domain not in DEFAULT_DOMAINS or node.op_type not in ("Where", "Loop"):
                 continue
             found = _chosen(node) if node.op_type == "Where" else _untouched(node)
@@ -42,7 +43,7 @@ class PruneBranches(GraphPass):
                 continue
             made.append(note(node, reason))
             _replace(node, sources)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 Sources = Sequence[ir.Value | None]

@@ -9,15 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from suture.passes.base import (
-    GraphPass,
-    Names,
-    PassContext,
-    PassResult,
-    add_constant,
-    constant_of,
-    note,
-)
+from suture.passes.base import Names, add_constant, constant_of, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.recognise.evaluate import evaluate
 from suture.passes.recognise.row_wise import UNARY
 from suture.passes.recognise.values import DEFAULT_DOMAINS, FLOAT
@@ -27,7 +20,7 @@ WEIGHT, BIAS = 1, 2
 
 
 @dataclass(frozen=True)
-class PruneConstantChannels(GraphPass):
+class PruneConstantChannels(EachGraphPass):
     """Cut channels between two convolutions, or two Gemms, that carry nothing.
 
     Before: ``t = Relu(Conv(x, w, b)); y = Conv(t, v, c)``, where a filter of w is zero, so its
@@ -38,10 +31,10 @@ class PruneConstantChannels(GraphPass):
 
     name: ClassVar[str] = "prune-constant-channels"
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Look behind each convolution and Gemm of constants."""
-        made, declined, names = [], [], Names(model.graph)
-        for node in list(model.graph):
+        made, declined = [], []
+        for node in list(graph):
             chain = _chain(node) if _is_linear(node) else None
             if chain is None:
                 continue
@@ -59,7 +52,7 @@ class PruneConstantChannels(GraphPass):
             if len(cut):
                 made.append(note(node, f"{len(cut)} of {len(numbers)} channels carry nothing"))
                 _cut(node, chain, np.where(unread, 0, numbers), cut, names)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def _is_linear(node: ir.Node) -> bool:

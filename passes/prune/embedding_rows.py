@@ -38,7 +38,7 @@ class PruneEmbeddingRows(GraphPass):
     after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
     def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
-        """Look at each table of the main graph that nothing but Gathers read."""
+        """Look at each table that nothing but Gathers read, in whichever graphs."""
         made, declined, names = [], [], Names(model.graph)
         for table, readers in tables(model.graph):
             numbers = [possible_numbers(node.inputs[1]) for node in readers]
@@ -66,13 +66,17 @@ class PruneEmbeddingRows(GraphPass):
 
 
 def tables(graph: ir.Graph) -> Iterator[tuple[ir.Value, list[ir.Node]]]:
-    """Yield each constant whose rows Gathers of a graph read by numbers that vary."""
+    """Yield each constant whose rows Gathers read by numbers that vary.
+
+    Args:
+        graph: The main graph; tables and Gathers may be in those inside as well.
+    """
     found: dict[ir.Value, list[ir.Node]] = {}
-    for node in graph:
+    for node in graph.all_nodes():
         if node.op_type != "Gather" or node.domain not in DEFAULT_DOMAINS:
             continue
         table, indices = node.inputs
-        if table is None or not table.is_initializer() or table.graph is not graph:
+        if table is None or not table.is_initializer():
             continue
         data = constant_of(table)
         by_rows = (
@@ -121,7 +125,7 @@ def cut_rows(
         table: The table.
         readers: Its Gathers; nothing else reads it.
         rows: Those that stay, in ascending order.
-        names: Names of the graph.
+        names: Names of all graphs.
         places: ``(old rows,)`` int32: where each is from now on; None where it does not move.
     """
     data, graph = constant_of(table), table.graph
@@ -143,7 +147,8 @@ def cut_rows(
         place.outputs[0].name = names.free(name)
         place.outputs[0].type = ir.TensorType(ir.DataType.INT32)
         place.outputs[0].shape = indices.shape
-        graph.insert_before(node, place)
+        assert node.graph is not None
+        node.graph.insert_before(node, place)
         node.replace_input_with(1, place.outputs[0])
     if not table.uses():
         del graph.initializers[str(table.name)]

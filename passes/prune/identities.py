@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, constant_of, note
+from suture.passes.base import Names, constant_of, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 
 PASSES_ON = frozenset({"Identity", "Dropout"})
 SHAPED = frozenset({"Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Cast"})
@@ -15,7 +16,7 @@ SHAPED = frozenset({"Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Exp
 
 
 @dataclass(frozen=True)
-class RemoveIdentities(GraphPass):
+class RemoveIdentities(EachGraphPass):
     """Delete Identity, Dropout at inference, and casts, resizes and reshapes to the same.
 
     Before: ``t = Identity(x); y = Relu(t)``.
@@ -24,10 +25,10 @@ class RemoveIdentities(GraphPass):
 
     name: ClassVar[str] = "remove-identities"
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Rewire the readers of each such node to its input."""
         made, declined = [], []
-        for node in list(model.graph):
+        for node in list(graph):
             why = does_nothing(node)
             if why is None:
                 continue
@@ -37,18 +38,19 @@ class RemoveIdentities(GraphPass):
                 declined.append(note(node, "a second output is read"))
                 continue
             if result.is_graph_output():
-                if source.producer() is None or source.is_graph_output():
+                maker = source.producer()
+                if maker is None or maker.graph is not graph or source.is_graph_output():
                     declined.append(note(node, "it names a graph output"))
                     continue
                 name, result.name = result.name, None
                 source.name = name
                 source.type = result.type or source.type
                 source.shape = source.shape if result.shape is None else result.shape
-                model.graph.outputs[model.graph.outputs.index(result)] = source
+                graph.outputs[graph.outputs.index(result)] = source
             made.append(note(node, why))
             result.replace_all_uses_with(source)
-            model.graph.remove(node, safe=True)
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+            graph.remove(node, safe=True)
+        return made, declined
 
 
 def does_nothing(node: ir.Node) -> str | None:

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from suture.passes.base import GraphPass, PassContext, PassResult, constant_of, note
+from suture.passes.base import Names, constant_of, note
+from suture.passes.each_graph import EachGraphPass, Rewritten
 from suture.passes.recognise.relayout import LAYOUTS
 from suture.passes.recognise.values import DEFAULT_DOMAINS
 
@@ -18,7 +19,7 @@ KEEPS_ZERO = LAYOUTS | {"Expand", "Slice", "Tile", "Identity", "Cast"}
 
 
 @dataclass(frozen=True)
-class RemoveZeroStates(GraphPass):
+class RemoveZeroStates(EachGraphPass):
     """Let an LSTM, GRU or RNN start from zero by itself, where it is handed zeros.
 
     Before: ``h = Expand(0, shape); y = GRU(x, w, r, b, lengths, h)``.
@@ -28,10 +29,10 @@ class RemoveZeroStates(GraphPass):
     name: ClassVar[str] = "remove-zero-states"
     after: ClassVar[tuple[str, ...]] = ("fold-constants",)
 
-    def apply(self, model: ir.Model, ctx: PassContext) -> PassResult:
+    def rewrite(self, graph: ir.Graph, names: Names) -> Rewritten:
         """Look at each recurrent layer."""
         made, declined = [], []
-        for node in model.graph:
+        for node in graph:
             if node.domain not in DEFAULT_DOMAINS or node.op_type not in STATES:
                 continue
             for position in STATES[node.op_type]:
@@ -43,7 +44,7 @@ class RemoveZeroStates(GraphPass):
                     node.replace_input_with(position, None)
                 else:
                     declined.append(note(node, f"{state.name} may be another state than zero"))
-        return PassResult(model, made=tuple(made), declined=tuple(declined))
+        return made, declined
 
 
 def is_zero(value: ir.Value) -> bool:

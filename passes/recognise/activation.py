@@ -101,15 +101,22 @@ COMPOSED: Mapping[Activation, tuple[float, Callable[[Array], Array]]] = {
 QUICK_GELU = 1.702
 
 
-def find_activation(value: ir.Value) -> Following | None:
-    """Return the activation that alone reads a value, the longest one, or None."""
+def find_activation(value: ir.Value, graph: ir.Graph | None = None) -> Following | None:
+    """Return the activation that alone reads a value, the longest one, or None.
+
+    Args:
+        value: The value.
+        graph: Whose nodes to look at, where that is not the value's own but a branch that
+            reads it; what others read of it does not matter then.
+    """
+    graph = value.graph if graph is None else graph
     nodes: list[ir.Node] = []
     found = None
-    while len(nodes) < MOST_NODES and (following := _next(value, nodes)) is not None:
+    while len(nodes) < MOST_NODES and (following := _next(value, nodes, graph)) is not None:
         nodes.append(following)
-        if _closed(value, nodes):
+        if _closed(value, nodes, graph):
             found = recognise(value, nodes) or found
-    return found or _single(value)
+    return found or (_single(value) if graph is value.graph else None)
 
 
 def recognise(value: ir.Value, nodes: list[ir.Node]) -> Following | None:
@@ -131,7 +138,7 @@ def recognise(value: ir.Value, nodes: list[ir.Node]) -> Following | None:
     return None
 
 
-def _next(value: ir.Value, nodes: list[ir.Node]) -> ir.Node | None:
+def _next(value: ir.Value, nodes: list[ir.Node], graph: ir.Graph | None) -> ir.Node | None:
     """Return a node that reads nothing but a value, what is made of it, and scalars."""
     known = [value, *(node.outputs[0] for node in nodes)]
     for each in known:
@@ -140,7 +147,7 @@ def _next(value: ir.Value, nodes: list[ir.Node]) -> ir.Node | None:
             fits = (
                 node.op_type in OPERATORS
                 and node.domain in DEFAULT_DOMAINS
-                and node.graph is not None
+                and node.graph is graph
                 and node not in nodes
                 and all(v is None or v in known or _is_scalar(v) for v in node.inputs)
                 and node.outputs[0].shape == value.shape
@@ -150,11 +157,12 @@ def _next(value: ir.Value, nodes: list[ir.Node]) -> ir.Node | None:
     return None
 
 
-def _closed(value: ir.Value, nodes: list[ir.Node]) -> bool:
+def _closed(value: ir.Value, nodes: list[ir.Node], graph: ir.Graph | None) -> bool:
     """Whether nothing but the last node's output is read elsewhere."""
     inner = [value, *(node.outputs[0] for node in nodes[:-1])]
     return all(
-        not each.is_graph_output() and all(use.node in nodes for use in each.uses())
+        each.graph is not graph
+        or (not each.is_graph_output() and all(use.node in nodes for use in each.uses()))
         for each in inner
     )
 

@@ -68,7 +68,10 @@ class _Scores:
 
 
 def find_attention(node: ir.Node) -> FoundAttention | None:
-    """Return the attention around a softmax, or that of an operator ``Attention``."""
+    """Return the attention around a softmax, or that of an operator ``Attention``.
+
+    What rearranges its operands may stand around its graph, the rest is all in there.
+    """
     if node.op_type == "Attention":
         return _of_operator(node)
     if node.op_type != "Softmax" or not is_static(node.inputs[0]):
@@ -89,6 +92,8 @@ def find_attention(node: ir.Node) -> FoundAttention | None:
     shape = shape_of(mixing.outputs[0])
     whole = np.arange(int(np.prod(shape))).reshape(shape if rank == 4 else (1, *shape))
     nodes = (*scores.nodes, node, mixing)
+    if any(each.graph is not node.graph for each in nodes):
+        return None
     return _found(nodes, operands, scores.scale, scores.mask, whole)
 
 
@@ -211,16 +216,18 @@ def _sizes(query: Places, key: Places, value: Places) -> tuple[int, ...] | None:
 def _result(
     value: ir.Value, whole: Places
 ) -> tuple[tuple[ir.Node, ...], tuple[int, ...] | None]:
-    """Return what rearranges a result, and where its elements end up.
+    """Return what rearranges a result in its graph, and where its elements end up.
 
     Args:
         value: The result.
         whole: Where each element of ``[batch, heads, queries, depth]`` lies in it.
     """
     nodes: list[ir.Node] = []
-    kept, known = 0, steps(whole)
+    graph, kept, known = value.graph, 0, steps(whole)
     places = np.arange(whole.size).reshape(shape_of(value))
     while (node := _only_reader(value)) is not None and node.op_type in REARRANGING:
+        if node.graph is not graph:
+            break
         fixed = node.inputs[0] is value and all(is_constant(v) for v in node.inputs[1:] if v)
         if not fixed or len(node.outputs) != 1 or not is_static(node.outputs[0]):
             break

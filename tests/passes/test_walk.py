@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from suture.passes import walk as module
+from suture.passes.base import set_constant
 from suture.passes.biases import shift
 from suture.passes.intermediate import observe
 from suture.passes.walk import Walk
@@ -99,3 +100,18 @@ def test_what_an_if_reads_is_kept(parse):
     walk.until(node_of(model, "u"))
     (got,) = walk.until(node_of(model, "y"))
     np.testing.assert_allclose(got, -np.exp(request["x"]), rtol=1e-6)
+
+
+def test_a_node_that_was_tried_may_change_and_runs_as_it_is_then(model, requests):
+    walk = Walk(model, requests)
+    walk.until(node_of(model, "a"))
+    node = node_of(model, "c")
+    wanted = observe(model, ["r", "c"], requests, optimize=False)
+    for (reads, makes), row in zip(walk.trial(node), wanted, strict=True):
+        np.testing.assert_allclose(reads, row[0], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(makes, row[1], rtol=1e-6, atol=1e-6)
+    weight = node.inputs[1]
+    set_constant(weight, 2 * weight.const_value.numpy())
+    (last,) = (row[0] for row in observe(model, ["y"], requests[:1], optimize=False))
+    got = walk.until(node_of(model, "y"))[0]
+    np.testing.assert_allclose(got, last, rtol=1e-5, atol=1e-5)
