@@ -129,7 +129,7 @@ class Landscape:
         self.graph = graph
         found = (local(node) for node in graph if not is_strip(node))
         self.local = {each.output: each for each in found if each is not None}
-        self.places = [value for value in self.local if not _goes_on(value)]
+        self.places = dict.fromkeys(each for each in self.local if not _goes_on(each))
         self._outputs = tuple(map(Piece, graph.outputs))
         self._order = {node: at for at, node in enumerate(graph)}
         self._steps = [(node.outputs[0], self._step(node)) for node in graph if node.outputs]
@@ -145,13 +145,12 @@ class Landscape:
             most_bytes: How large its sources may be.
         """
         nodes: set[Local] = set()
-        places = set(self.places)
         sources: dict[ir.Value, None] = {}
         pending = [output]
         while pending:
             value = pending.pop()
             node = self.local.get(value)
-            small = value in places and Piece(value).nbytes <= most_bytes
+            small = value in self.places and Piece(value).nbytes <= most_bytes
             if node is None or (small and value is not output):
                 sources[value] = None
             elif node not in nodes:

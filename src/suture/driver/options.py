@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from suture.codegen.processor import known
 from suture.codegen.recipe import Option
 from suture.codegen.schedule.base import processor_of
 from suture.compiler.cost.nodes import CostOf, NodeCost, by_roofline
-from suture.compiler.cost.plugin import CostModelPlugin
+from suture.compiler.cost.plugin import CostModelPlugin, KernelCost
 from suture.compiler.spec import format_spec
 from suture.compiler.target import Target
 from suture.compiler.verify import Arrays
@@ -72,12 +73,15 @@ class Options:
         if self.wanted == "ort":
             return by_roofline
 
+        @cache
+        def opened() -> KernelCost:
+            return self.cost.open(self.cache / MODEL if self.effort else None)
+
         def cost_of(model: ir.Model) -> NodeCost:
-            learned = self.cache / MODEL if self.effort else None
             return KernelTimes(
                 model,
                 processor_of(known(target)[0]),
-                self.cost.open(learned),
+                opened(),
                 size_speed=self.size_speed,
                 chooses=self.effort > 0,
             )
