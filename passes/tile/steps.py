@@ -144,7 +144,8 @@ class Times:
         asked = dict.fromkeys(operation for step in new for operation, _ in step.work)
         unknown = [operation for operation in asked if operation not in self._operations]
         if unknown:
-            found = map(float, self._cost.microseconds(unknown))
+            # To a nanosecond: machines differ in the last digits, and must choose alike.
+            found = (round(float(each), 3) for each in self._cost.microseconds(unknown))
             self._operations.update(zip(unknown, found, strict=True))
         for step in new:
             self._steps[step] = sum(

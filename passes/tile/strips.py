@@ -56,14 +56,15 @@ class Region:
     @cached_property
     def step(self) -> Step:
         """All of it as one step, whose scratch is what the strip that needs the most needs."""
-        alike = Counter(map(self._form, cuts := self.cuts()))
-        one_of = dict(zip(map(self._form, cuts), cuts, strict=True))
+        alike: dict[tuple[object, ...], list[Rows]] = {}
+        for rows in self.cuts():
+            alike.setdefault(self._form(rows), []).append(rows)
         work: Counter[Operation] = Counter()
         scratch = 0
-        for form, times in alike.items():
-            strip = strip_of(self, str(self.output.name), one_of[form])
+        for same in alike.values():
+            strip = strip_of(self, str(self.output.name), same[0])
             for operation, count in (each for step in strip for each in step.work):
-                work[operation] += count * times
+                work[operation] += count * len(same)
             scratch = max(scratch, memory(strip[:-1]).peak)
         reads, writes = tuple(map(Piece, self.sources)), (Piece(self.output),)
         done = tuple(work.items())
