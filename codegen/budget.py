@@ -8,7 +8,7 @@ any is emitted. The decision is a value; each convolution is told how many bytes
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -71,14 +71,25 @@ class WeightBudget:
         )
 
 
-def plan_weights(model: ir.Model, processor: Processor, size_speed: SizeSpeed) -> WeightBudget:
-    """Return how a grouped model's weights are spent; nothing is changed.
+def plan_weights(
+    model: ir.Model,
+    processor: Processor,
+    size_speed: SizeSpeed,
+    read: Callable[[ir.Node], ConvShape | None] | None = None,
+) -> WeightBudget:
+    """Return how a model's weights are spent; nothing is changed.
 
     Convolutions of the same weights decide together: packed alike, they have them once.
+
+    Args:
+        model: The model.
+        processor: What it runs on.
+        size_speed: How far weights may grow.
+        read: Returns a node's convolution, where it is one; by default that of its group.
     """
     sharing: dict[ir.Value, dict[str, tuple[Offer, ...]]] = {}
     for node in model.graph:
-        found = tuple(_offers(node, processor))
+        found = tuple(_offers(node, (read or read_group)(node), processor))
         if len(found) > 1 and (weights := node.inputs[1]) is not None:
             sharing.setdefault(weights, {})[str(node.outputs[0].name)] = found
     joint = [_together(list(each.values())) for each in sharing.values()]
@@ -174,16 +185,23 @@ def _slope(before: Offer, after: Offer) -> float:
     return (before.cycles - after.cycles) / (after.nbytes - before.nbytes)
 
 
-def _offers(node: ir.Node, processor: Processor) -> Iterator[Offer]:
-    """Yield the best direct way to compute a convolution, then better ones that are larger."""
+def read_group(node: ir.Node) -> ConvShape | None:
+    """Return the convolution of a group that is one, and none of each channel alone."""
     if node.op_type != CONV or node.attributes["depthwise"].value:
-        return
+        return None
     x, w = node.inputs[:2]
     attributes = {name: value.value for name, value in node.attributes.items()}
     plain = shape_of(x)[1] <= PLAIN_CHANNELS
-    shape = read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
-    larger = Winograd.space(shape, processor)
-    if not larger or (weights := numbers_of(w)) is None or not bears(weights):
+    return read_shape(shape_of(x), shape_of(w), attributes, plain=plain)
+
+
+def _offers(node: ir.Node, shape: ConvShape | None, processor: Processor) -> Iterator[Offer]:
+    """Yield the best direct way to compute a convolution, then better ones that are larger."""
+    larger = Winograd.space(shape, processor) if shape else ()
+    if shape is None or not larger:
+        return
+    weights = numbers_of(node.inputs[1])
+    if weights is None or not bears(weights):
         return
     direct = min(
         DirectConv.space(shape, processor), key=lambda each: each.cycles(shape, processor)

@@ -15,11 +15,12 @@ from suture.codegen.aot import COPY, DTYPES, OWN, AotPlan, Call, Tensor
 from suture.codegen.emit.choose import CHOICE
 from suture.codegen.homes import find_homes
 from suture.codegen.lazy import Result, Step, branch
-from suture.codegen.lower import Lowered, LoweringError
+from suture.codegen.lower import Lowered
 from suture.codegen.memory import Buffers, aligned
 from suture.codegen.schedule.join import JOIN
+from suture.codegen.schedule.paste import PASTE
+from suture.codegen.statements import byte_offset, cannot_hold, tensor_type
 from suture.codegen.workspace import workspace_bytes
-from suture.errors import Location
 
 Value = int | tuple["Value", ...]
 VIEWS = ("relax.reshape", "relax.memory.view", "relax.call_pure_packed", "relax.call_packed")
@@ -50,6 +51,7 @@ class _Walk:
         self.steps: list[Step] = []
         self.makers: dict[int, tuple[int, ...]] = {}
         self.choices: dict[int, int] = {}
+        self.early: dict[int, int] = {}
         self.workspaces = dict.fromkeys(OWN, 0)
         self.weights = bytearray()
         self.buffers = Buffers()
@@ -80,6 +82,8 @@ class _Walk:
             attributes = self.module[value.op].attrs or {}
             if JOIN in attributes:
                 self.join(args[:-1], args[-1])
+            elif PASTE in attributes:
+                self.paste(args[:-1], args[-1])
             elif CHOICE in attributes:
                 self.choose(int(attributes[CHOICE]), args)
             else:
@@ -97,19 +101,19 @@ class _Walk:
         elif name in VIEWS:
             self.values[var] = self.view(var, call)
         else:
-            raise _cannot_hold(var, name)
+            raise cannot_hold(var, name)
 
     def view(self, var: Any, call: Any) -> int:
         """Return a tensor that sees an operand's bytes with another shape."""
         packed = getattr(call.args[0], "global_symbol", None)
         if packed not in (None, "vm.builtin.reshape"):
-            raise _cannot_hold(var, f"a call of {packed}")
+            raise cannot_hold(var, f"a call of {packed}")
         source = self.tensors[self.tensor(call.args[packed is not None], var)]
         shape, dtype = tensor_type(var)
-        inside = _byte_offset(call)
+        inside = byte_offset(call)
         result = replace(source, offset=source.offset + inside, shape=shape, dtype=dtype)
         if inside + result.nbytes > source.nbytes:
-            raise _cannot_hold(var, "a view of more than a tensor")
+            raise cannot_hold(var, "a view of more than a tensor")
         return self.add(result)
 
     def call(self, kernel: str, args: tuple[int, ...]) -> None:
@@ -139,7 +143,7 @@ class _Walk:
         if which in self.choices:
             known = self.steps[self.choices[which]]
             if self.choices[which] != len(self.steps) - 1:
-                raise _cannot_hold("main", "an If whose results are not made together")
+                raise cannot_hold("main", "an If whose results are not made together")
             joined = tuple(
                 (*mine, *more)
                 for mine, more in zip(known.branches, step.branches, strict=True)
@@ -168,6 +172,27 @@ class _Walk:
             offset += part.nbytes
         self.makers[target.buffer] = tuple(makers)
 
+    def paste(self, strips: tuple[int, ...], whole: int) -> None:
+        """Copy strips to their places, block by block, each as soon as it is made."""
+        target, first = self.tensors[whole], 0
+        blocks, _, *row = target.shape
+        makers: list[int] = []
+        for position in strips:
+            strip = self.tensors[position]
+            piece = (1, strip.shape[1], *row)
+            size = strip.nbytes // blocks
+            for block in range(blocks):
+                inside = block * (target.nbytes // blocks) + first * (size // strip.shape[1])
+                source = replace(strip, offset=strip.offset + block * size, shape=piece)
+                place = replace(target, offset=target.offset + inside, shape=piece)
+                copy = Call(COPY, (self.add(source), self.add(place)))
+                needs = self.needs(position)
+                makers.append(len(self.steps))
+                self.early[len(self.steps)] = max(needs, default=len(self.steps))
+                self.steps.append(Step(needs=needs, call=copy))
+            first += strip.shape[1]
+        self.makers[target.buffer] = tuple(makers)
+
     def resolve(self, value: Any, var: Any = "main") -> Value:
         """Return the tensor, or tensors, that an expression stands for."""
         if isinstance(value, relax.Tuple):
@@ -181,19 +206,19 @@ class _Walk:
         numpy = getattr(getattr(value, "value", None), "numpy", None)
         if isinstance(value, tvm.ir.GenericConst) and numpy is not None:
             return self.constant(numpy(), var)
-        raise _cannot_hold(var, type(value).__name__)
+        raise cannot_hold(var, type(value).__name__)
 
     def tensor(self, value: Any, var: Any) -> int:
         found = self.resolve(value, var)
         if isinstance(found, tuple):
-            raise _cannot_hold(var, "a tuple as an argument")
+            raise cannot_hold(var, "a tuple as an argument")
         return found
 
     def constant(self, array: npt.NDArray[Any], var: Any) -> int:
         """Return the tensor of a constant; equal constants are stored once."""
         dtype = str(array.dtype)
         if dtype not in DTYPES:
-            raise _cannot_hold(var, f"element type {dtype}")
+            raise cannot_hold(var, f"element type {dtype}")
         data = np.ascontiguousarray(array).tobytes()
         key = (dtype, array.shape, hashlib.sha256(data).digest())
         if key not in self.constants:
@@ -246,47 +271,16 @@ class _Walk:
         return self.workspaces[kernel]
 
     def in_order(self, wanted: set[int]) -> tuple[Call, ...]:
-        """Return the calls as they came, or in branches where there are any."""
+        """Return the calls as they came, or in branches where there are any.
+
+        Copies that need not wait come right behind what they copy.
+        """
         if self.choices:
             return branch(self.steps, wanted)
-        return tuple(step.call for step in self.steps if step.call is not None)
+        order = sorted(range(len(self.steps)), key=lambda at: (self.early.get(at, at), at))
+        return tuple(call for at in order if (call := self.steps[at].call) is not None)
 
     def result(self, value: Value) -> int:
         if isinstance(value, tuple):
-            raise _cannot_hold("main", "a sequence as an output")
+            raise cannot_hold("main", "a sequence as an output")
         return value
-
-
-def _byte_offset(call: Any) -> int:
-    """Return how far into its operand a view begins."""
-    if getattr(call.op, "name", None) != "relax.memory.view":
-        return 0
-    offset = call.args[3]
-    return int(offset) if isinstance(offset, tvm.tirx.IntImm) else 0
-
-
-def tensor_type(var: Any) -> tuple[tuple[int, ...], str]:
-    """Return the shape and element type of a Relax variable.
-
-    Raises:
-        LoweringError: The shape depends on data, or a package cannot hold the element type.
-    """
-    kind = var.ty
-    tensor = isinstance(kind, relax.TensorType)
-    if not tensor or kind.shape is None or kind.dtype is None:
-        raise _cannot_hold(var, f"a value of type {kind}")
-    sizes = list(kind.shape)
-    if not all(isinstance(size, tvm.tirx.IntImm) for size in sizes):
-        raise _cannot_hold(var, f"a shape that depends on data, {sizes}")
-    dtype = str(kind.dtype.dtype)
-    if dtype not in DTYPES:
-        raise _cannot_hold(var, f"element type {dtype}")
-    return tuple(int(size) for size in sizes), dtype
-
-
-def _cannot_hold(var: Any, what: str) -> LoweringError:
-    return LoweringError(
-        f"{what} cannot be planned ahead of time",
-        at=Location("main", getattr(var, "name", str(var))),
-        hint="use the backend ort",
-    )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from suture.compiler.cost.nodes import CostOf, by_roofline
 from suture.compiler.evaluation import Evaluation
 from suture.compiler.profile.base import RequestProfile
 from suture.compiler.spec import format_spec
@@ -30,11 +31,13 @@ class PassContext:
         target: Where the program will run, or None where that is not yet known.
         profile: The kind of request it is for, or None for any.
         evaluation: What accuracy is measured with, or None where nothing is labelled.
+        cost: Returns what predicts the time of a model's nodes.
     """
 
     target: Target | None = None
     profile: RequestProfile | None = None
     evaluation: Evaluation | None = None
+    cost: CostOf = by_roofline
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,15 @@ def emit_concat(emitter: Emitter, operator: Operator) -> Any | None:
     if axis == 1 and in_blocks and all(dims(x)[1] % lanes == 0 for x in inputs):
         twin = join(emitter, [emitter.twin(x) for x in inputs], 0)
         return emitter.plain(twin, sum(dims(x)[1] for x in inputs))
-    if axis == ROWS_AXIS and len(shape) == 4 and all(x in emitter.twins for x in inputs):
+    many = math.prod(shape[:axis]) > 1  # of one channel, rows lie one behind the other
+    if (
+        axis == ROWS_AXIS
+        and len(shape) == 4
+        and many
+        and all(x in emitter.twins for x in inputs)
+    ):
         return emitter.plain(paste(emitter, [emitter.twins[x] for x in inputs]), shape[1])
-    return join(emitter, inputs, axis) if math.prod(shape[:axis]) == 1 else None
+    return None if many else join(emitter, inputs, axis)
 
 
 def join(emitter: Emitter, parts: Sequence[Any], axis: int) -> Any:

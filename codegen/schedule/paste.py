@@ -1,7 +1,7 @@
 """Images put together from strips of rows, with channels in blocks of one vector.
 
 Within a block of channels a strip lies in one piece, the same of all blocks do not: each is
-copied.
+copied, by the program's plan as soon as the strip is made.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import tvm
 
 from suture.codegen.schedule.base import Processor
 from suture.codegen.schedule.vectors import Vectors, kernel, loop
+
+PASTE = "suture.paste"
+"""Marks a kernel that puts strips together. The program's plan copies each as soon as it is
+made, and calls nothing: no strip lives until the last one is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +71,4 @@ class Paste:
                     by.store(result, value, block, first + row, column, 0)
                 first += rows
 
-        return kernel(arguments, body)
+        return kernel(arguments, body).with_attr(PASTE, True)

@@ -1,7 +1,8 @@
 """The memory of tensors that live at the same time, as a program's plan would have it.
 
 What works element by element writes over its input where nobody else reads that, and parts of
-a concatenation of channels are written where they end up: compilers do both.
+a concatenation of channels, or strips of one channel, are written where they end up: compilers
+do both.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import onnx_ir as ir
 
 from suture.errors import Location
 from suture.passes.base import Note
-from suture.passes.tile.rows import ELEMENTWISE
-from suture.passes.tile.strips import Piece, Step
+from suture.passes.tile.steps import Piece, Step
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,15 @@ class Memory:
         """The greatest."""
         return max(self.nbytes, default=0)
 
-    def excess(self, limit: int) -> int:
-        """Return by how much steps are over a limit, a region counting as one."""
-        over: dict[ir.Value, int] = {}
-        for now, step in zip(self.nbytes, self.steps, strict=True):
-            if now > limit:
-                over[step.goal] = max(over.get(step.goal, 0), now - limit)
-        return sum(over.values())
-
-    def within(self, goal: ir.Value) -> int:
-        """Return the greatest while a region computes its output."""
+    def excess(self, limit: float) -> float:
+        """Return by how much nodes are over a limit, all together."""
         pairs = zip(self.nbytes, self.steps, strict=True)
-        return max((now for now, step in pairs if step.goal is goal), default=0)
+        return sum((now - limit) * step.nodes for now, step in pairs if now > limit)
+
+    def during(self, output: ir.Value) -> int:
+        """Return what lives while something is computed whole."""
+        pairs = zip(self.nbytes, self.steps, strict=True)
+        return max((now for now, step in pairs if step.writes[0].value is output), default=0)
 
 
 def memory(steps: Sequence[Step], outputs: Sequence[Piece] = ()) -> Memory:
@@ -76,18 +73,37 @@ def memory(steps: Sequence[Step], outputs: Sequence[Piece] = ()) -> Memory:
     for home, at in first.items():
         change[at] += home.nbytes
         change[last[home] + 1] -= home.nbytes
-    return Memory(tuple(accumulate(change[:-1])), steps)
+    live = accumulate(change[:-1])
+    found = (now + step.scratch for now, step in zip(live, steps, strict=True))
+    return Memory(tuple(found), steps)
 
 
-def still_over(graph: ir.Graph, before: int, after: int, limit: int) -> tuple[Note, ...]:
-    """Return a note where a graph's activations still take more bytes than they may."""
+def still_over(
+    graph: ir.Graph, before: int, after: int, limit: int, dear: str = ""
+) -> tuple[Note, ...]:
+    """Return a note where a graph's activations still take more bytes than they may.
+
+    Args:
+        graph: The graph.
+        before: Bytes before the pass.
+        after: Bytes after it.
+        limit: Bytes that are allowed.
+        dear: What less would take, where that does not pay.
+    """
     if after <= limit:
         return ()
     reason = (
         f"activations still take {after / 2**20:.1f} MiB in place of "
         f"{before / 2**20:.1f}, {limit / 2**20:g} are allowed"
     )
+    reason = f"{reason}; {dear}" if dear else reason
     return (Note(Location(graph.name or "model"), reason),)
+
+
+def told_time(after_us: float, before_us: float) -> str:
+    """Return the time that is expected of a program in parts, and that of the whole one."""
+    ratio = after_us / before_us if before_us else 1.0
+    return f"{after_us / 1e3:.3g} ms in place of {before_us / 1e3:.3g}, {ratio:.2f} of it"
 
 
 def _homes(steps: Sequence[Step]) -> dict[Piece, Piece]:
@@ -99,18 +115,16 @@ def _homes(steps: Sequence[Step]) -> dict[Piece, Piece]:
     made = {piece for step in steps for piece in step.writes}
     homes: dict[Piece, Piece] = {}
     for step in reversed(steps):
-        if step.node is None:
+        if not (step.joins or step.overwrites):
             continue
         whole = step.writes[0]
         home = homes.get(whole, whole)
-        if step.node.op_type == "Concat":
-            for piece in step.reads:
-                if piece in made and piece not in homes:
-                    homes[piece] = home
-        elif step.node.op_type in ELEMENTWISE:
-            for piece in step.reads:
-                alone = uses[piece] == 1 and piece.nbytes == whole.nbytes
-                if alone and piece in made and piece not in homes:
-                    homes[piece] = home
-                    break
+        for piece in step.reads:
+            if piece not in made or piece in homes:
+                continue
+            if step.joins:
+                homes[piece] = home
+            elif uses[piece] == 1 and piece.nbytes == whole.nbytes:
+                homes[piece] = home
+                break
     return homes

@@ -8,9 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from suture.passes.base import Names, add_constant
-from suture.passes.tile.strips import STRIP, Piece, Region, Step
-
-ROWS_AXIS = 2
+from suture.passes.tile.steps import ROWS_AXIS, Kind, Piece, Step
+from suture.passes.tile.strips import STRIP, Region
 
 
 def rewrite(graph: ir.Graph, regions: Sequence[Region]) -> None:
@@ -30,10 +29,13 @@ def _write(graph: ir.Graph, region: Region) -> ir.Value:
     """Write a region's steps in front of the node whose output they compute; return that."""
     last = region.output.producer()
     assert last is not None
-    writer = _Writer(graph, last)
+    writer, strips = _Writer(graph, last), []
     for step in region.steps:
-        writer.write(step)
-    return writer.values[Piece(region.output)]
+        if step.kind == "join":
+            strips.append(writer.values[step.reads[0]])
+        else:
+            writer.write(step)
+    return writer.join(Piece(region.output), strips)
 
 
 class _Writer:
@@ -50,20 +52,23 @@ class _Writer:
         read = [self.values.get(each, each.value) for each in step.reads]
         if step.kind == "part":
             node = self._part(step, read)
-        elif step.kind == "slice":
-            node = self._slice(piece, step.reads[0], read[0])
         else:
-            node = ir.node("Concat", read, attributes={"axis": ROWS_AXIS})
+            node = self._slice(piece, step.reads[0], read[0])
+        self._add(node, piece, step.kind)
+
+    def join(self, whole: Piece, strips: Sequence[ir.Value]) -> ir.Value:
+        """Write what puts strips together; return that."""
+        self._add(ir.node("Concat", strips, attributes={"axis": ROWS_AXIS}), whole, "join")
+        return self.values[whole]
+
+    def _add(self, node: ir.Node, piece: Piece, kind: Kind) -> None:
+        """Put a node that makes a piece in front of the node, under a name that says so."""
         made = node.outputs[0]
         made.type = piece.value.type
-        assert piece.value.shape is not None
-        sizes = [int(size) for size in piece.value.shape.numpy()]
-        if piece.rows is not None:
-            sizes[ROWS_AXIS] = piece.rows[1] - piece.rows[0]
-        made.shape = ir.Shape(sizes)
+        made.shape = ir.Shape(piece.sizes)
         label = f"{piece.rows[0]}:{piece.rows[1]}" if piece.rows else "all"
         made.name = f"{piece.value.name}{STRIP}[{label}] {piece.strip}".rstrip()
-        node.name = f"{made.name} {step.kind}"
+        node.name = f"{made.name} {kind}"
         self.values[piece] = made
         self._graph.insert_before(self._before, node)
 

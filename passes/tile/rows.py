@@ -38,7 +38,6 @@ class Local:
             convolution the other way round.
         top: Rows of padding.
         reach: Over how many rows a window extends; 0 of what works element by element.
-        work_per_row: Multiply-adds of a row of the output, one an element at least.
     """
 
     node: ir.Node
@@ -47,7 +46,6 @@ class Local:
     stride: int
     top: int
     reach: int
-    work_per_row: int
 
     @property
     def output(self) -> ir.Value:
@@ -95,6 +93,11 @@ class Local:
             }
         first, last = self._unpadded(rows)
         return {"pads": [max(0, -first), old[1], max(0, last - self.size), old[3]]}
+
+    def pads(self, rows: Rows) -> tuple[int, ...] | None:
+        """Return the padding with which it computes just some rows; None where it has none."""
+        given = self.attributes(rows).get("pads")
+        return tuple(given) if given else None
 
     def _unpadded(self, rows: Rows) -> Rows:
         """Return the rows that some of the output depend on, some of them in the padding."""
@@ -145,7 +148,6 @@ def local(node: ir.Node) -> Local | None:
         stride=_ints(node, "strides", [1, 1])[0],
         top=_ints(node, "pads", [0, 0, 0, 0])[0],
         reach=_reach(node) if node.op_type in known else 0,
-        work_per_row=_work_per_row(node),
     )
 
 
@@ -168,26 +170,6 @@ def height(value: ir.Value) -> int:
     """Return how many rows an image has."""
     assert value.shape is not None
     return int(value.shape.numpy()[2])
-
-
-def _work_per_row(node: ir.Node) -> int:
-    """Return the multiply-adds of one row of the output, one an element at least."""
-    shape = node.outputs[0].shape
-    assert shape is not None
-    batch, channels, _, columns = shape.numpy()
-    elements = int(batch * channels * columns)
-    if node.op_type not in ("Conv", "ConvTranspose"):
-        return elements
-    weight = node.inputs[1]
-    assert weight is not None
-    assert weight.shape is not None
-    sizes = weight.shape.numpy()
-    each = int(sizes[1] * sizes[2] * sizes[3])
-    if node.op_type == "ConvTranspose":
-        strides = _ints(node, "strides", [1, 1])
-        inputs = int(sizes[0]) // node.attributes.get_int("group", 1)
-        each = inputs * int(sizes[2] * sizes[3]) // (strides[0] * strides[1])
-    return elements * max(each, 1)
 
 
 def _reach(node: ir.Node) -> int:

@@ -6,69 +6,17 @@ tensor is computed from the rows it needs; rows that two strips need are compute
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import onnx_ir as ir
 
-from suture.passes.tile.rows import Local, Rows, height, local
-
-Kind = Literal["whole", "part", "slice", "join"]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some rows of a value, as one strip has them; None for a value that is computed whole."""
-
-    value: ir.Value
-    rows: Rows | None = None
-    strip: str = ""
-
-    @cached_property
-    def nbytes(self) -> int:
-        """Size of the elements, channels in whole blocks; 0 where the shape is not known."""
-        shape, dtype = self.value.shape, self.value.dtype
-        if shape is None or dtype is None or not shape.is_static():
-            return 0
-        sizes = [int(size) for size in shape.numpy()]
-        if len(sizes) == 4:
-            sizes[1] = -(-sizes[1] // BLOCK) * BLOCK
-        whole = math.prod(sizes) * dtype.itemsize
-        if self.rows is None:
-            return int(whole)
-        return int(whole) // height(self.value) * (self.rows[1] - self.rows[0])
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operation of a program.
-
-    Attributes:
-        kind: A node as it is, a node on some rows, a copy of some rows, or strips put
-            together.
-        writes: What it makes.
-        reads: What it reads, without constants.
-        node: The node, or None for copies.
-        work: Multiply-adds and elements.
-        local: The node as one that works on rows, where it computes some.
-        region: The output of the region that it is a part of.
-    """
-
-    kind: Kind
-    writes: tuple[Piece, ...]
-    reads: tuple[Piece, ...]
-    node: ir.Node | None = None
-    work: int = 0
-    local: Local | None = None
-    region: ir.Value | None = None
-
-    @property
-    def goal(self) -> ir.Value:
-        """What is computed whole by it, alone or with the rest of a region."""
-        return self.region or self.writes[0].value
+from suture.compiler.cost.nodes import Operation, as_it_is, sizes_of
+from suture.passes.tile.peak import Memory, memory
+from suture.passes.tile.rows import ELEMENTWISE, Local, Rows, height, local
+from suture.passes.tile.steps import Piece, Step, copy_of, scratch_of, step_of
 
 
 @dataclass(frozen=True)
@@ -100,31 +48,27 @@ class Region:
         return all(self.windows(rows) is not None for rows in self.cuts())
 
     @property
-    def work(self) -> int:
-        """Multiply-adds and elements of all strips, copies left out."""
-        windows = [self.windows(rows) or {} for rows in self.cuts()]
-        return sum(
-            node.work_per_row * (found[node.output][1] - found[node.output][0])
-            for found in windows
-            for node in self.nodes
-        )
+    def steps(self) -> Iterator[Step]:
+        """The steps of all strips, one strip after the other, each then put into its place."""
+        for number, rows in enumerate(self.cuts()):
+            yield from strip_of(self, f"{self.output.name}.{number}", rows)
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
-        """Its steps, strip after strip; the last puts them together."""
-        steps: list[Step] = []
-        joined = []
-        for number, rows in enumerate(self.cuts()):
-            strip = _Strip(self, f"{self.output.name}.{number}", rows)
-            for node in self.nodes:
-                strip.compute(node)
-            steps += strip.steps
-            joined.append(strip.piece(self.output))
-        whole = Piece(self.output)
-        return (
-            *steps,
-            Step("join", (whole,), tuple(joined), None, whole.nbytes // 4, None, self.output),
-        )
+    def step(self) -> Step:
+        """All of it as one step, whose scratch is what the strip that needs the most needs."""
+        alike: dict[tuple[object, ...], list[Rows]] = {}
+        for rows in self.cuts():
+            alike.setdefault(self._form(rows), []).append(rows)
+        work: Counter[Operation] = Counter()
+        scratch = 0
+        for same in alike.values():
+            strip = strip_of(self, str(self.output.name), same[0])
+            for operation, count in (each for step in strip for each in step.work):
+                work[operation] += count * len(same)
+            scratch = max(scratch, memory(strip[:-1]).peak)
+        reads, writes = tuple(map(Piece, self.sources)), (Piece(self.output),)
+        done = tuple(work.items())
+        return Step("region", writes, reads, done, scratch=scratch, nodes=len(self.nodes))
 
     def cuts(self) -> list[Rows]:
         """Return the strips of the output, of one size but for the last."""
@@ -146,9 +90,24 @@ class Region:
                 found[value] = min(old[0], seen[0]), max(old[1], seen[1])
         return found
 
+    def _form(self, rows: Rows) -> tuple[object, ...]:
+        """Return what strips have in common that do the same, each with rows of its own."""
+        windows = self.windows(rows)
+        assert windows is not None
+        form: list[object] = []
+        for node in self.nodes:
+            made = windows[node.output]
+            seen = node.reads(made)
+            assert seen is not None
+            form += [made[1] - made[0], seen[1] - seen[0], node.pads(made)]
+            for value in node.images:
+                has = windows[value]
+                whole = seen == (0, height(value))
+                inside = (seen[0] - has[0], has[1] - seen[1])
+                form.append(whole if value in self.sources else inside)
+        return tuple(form)
 
-BLOCK = 8
-"""Channels that lie together: compilers for vector units round up to as many."""
+
 STRIP = "@rows"
 """Stands in the names of nodes that compute strips."""
 
@@ -164,14 +123,17 @@ class Landscape:
     Attributes:
         graph: The graph.
         local: The local nodes by what they compute.
+        places: What of that a region may end or begin at.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         found = (local(node) for node in graph if not is_strip(node))
         self.local = {each.output: each for each in found if each is not None}
+        self.places = dict.fromkeys(each for each in self.local if not _goes_on(each))
+        self._outputs = tuple(map(Piece, graph.outputs))
         self._order = {node: at for at, node in enumerate(graph)}
-        self._whole = {node: self._step(node) for node in graph}
+        self._steps = [(node.outputs[0], self._step(node)) for node in graph if node.outputs]
 
     def before(self, output: ir.Value, most_bytes: int) -> Region | None:
         """Return the region, in one strip, that leads to a tensor from small ones.
@@ -189,8 +151,8 @@ class Landscape:
         while pending:
             value = pending.pop()
             node = self.local.get(value)
-            small = value is not output and Piece(value).nbytes <= most_bytes
-            if small or node is None:
+            small = value in self.places and Piece(value).nbytes <= most_bytes
+            if node is None or (small and value is not output):
                 sources[value] = None
             elif node not in nodes:
                 nodes.add(node)
@@ -201,13 +163,20 @@ class Landscape:
         return Region(output, tuple(ordered), tuple(sources), 1)
 
     def program(self, regions: Sequence[Region]) -> list[Step]:
-        """Return the nodes in order, with regions in strips and without what is unread."""
+        """Return the nodes in order, each region as one step, without what is unread."""
         by_output = {region.output: region for region in regions}
-        steps: list[Step] = []
-        for node in self.graph:
-            region = by_output.get(node.outputs[0]) if node.outputs else None
-            steps += region.steps if region else [self._whole[node]]
-        return _read(self.graph, steps)
+        wanted, kept = set(self._outputs), []
+        for output, whole in reversed(self._steps):
+            region = by_output.get(output)
+            step = region.step if region else whole
+            if any(piece in wanted for piece in step.writes):
+                kept.append(step)
+                wanted.update(step.reads)
+        return kept[::-1]
+
+    def memory(self, regions: Sequence[Region]) -> Memory:
+        """Return what the program with some regions in strips needs."""
+        return memory(self.program(regions), self._outputs)
 
     def _step(self, node: ir.Node) -> Step:
         read = tuple(
@@ -215,9 +184,23 @@ class Landscape:
             for value in dict.fromkeys(node.inputs)
             if value is not None and value.const_value is None
         )
-        known = self.local.get(node.outputs[0]) if node.outputs else None
-        work = known.work_per_row * height(known.output) if known else 0
-        return Step("whole", tuple(map(Piece, node.outputs)), read, node, work)
+        return step_of(node, tuple(map(Piece, node.outputs)), read, as_it_is(node))
+
+
+def _goes_on(value: ir.Value) -> bool:
+    """Whether all that reads a value works on its elements, in the kernel that makes it."""
+    readers = [use.node for use in value.uses()]
+    alone = len(readers) == 1 and not value.is_graph_output()
+    return alone and readers[0].op_type in ELEMENTWISE
+
+
+def strip_of(region: Region, name: str, rows: Rows) -> list[Step]:
+    """Return the steps of one strip; the last puts it into its place."""
+    strip = _Strip(region, name, rows)
+    for node in region.nodes:
+        strip.compute(node)
+    made = strip.piece(region.output)
+    return [*strip.steps, copy_of("join", Piece(region.output), made)]
 
 
 class _Strip:
@@ -228,7 +211,6 @@ class _Strip:
         assert windows is not None
         self.steps: list[Step] = []
         self._copies: set[Piece] = set()
-        self._goal = region.output
         self._name, self._windows, self._sources = name, windows, region.sources
 
     def piece(self, value: ir.Value) -> Piece:
@@ -244,8 +226,19 @@ class _Strip:
         seen = node.reads(made.rows)
         assert seen is not None
         read = tuple(self._rows(value, seen) for value in node.images)
-        work = node.work_per_row * (made.rows[1] - made.rows[0])
-        self.steps.append(Step("part", (made,), read, node.node, work, node, self._goal))
+        sizes = {value: piece.sizes for value, piece in zip(node.images, read, strict=True)}
+        operation = Operation(
+            node=node.node,
+            reads=tuple(
+                sizes.get(value, sizes_of(value)) if value else ()
+                for value in node.node.inputs
+            ),
+            writes=(made.sizes,),
+            pads=node.pads(made.rows),
+        )
+        scratch = scratch_of(node.node, (made,))
+        work = ((operation, 1),)
+        self.steps.append(Step("part", (made,), read, work, node.node, node, scratch))
 
     def _rows(self, value: ir.Value, wanted: Rows) -> Piece:
         """Return some rows of a tensor, copied where the strip has more."""
@@ -255,23 +248,5 @@ class _Strip:
         copy = Piece(value, wanted, f"{self._name}.copy")
         if copy not in self._copies:
             self._copies.add(copy)
-            self.steps.append(
-                Step("slice", (copy,), (has,), None, copy.nbytes // 4, None, self._goal)
-            )
+            self.steps.append(copy_of("slice", copy, has))
         return copy
-
-
-def work_of(steps: Iterable[Step]) -> int:
-    """Return the work of a program's steps."""
-    return sum(step.work for step in steps)
-
-
-def _read(graph: ir.Graph, steps: Sequence[Step]) -> list[Step]:
-    """Return the steps that somebody reads the result of."""
-    wanted = {Piece(value) for value in graph.outputs}
-    kept = []
-    for step in reversed(steps):
-        if wanted.intersection(step.writes):
-            kept.append(step)
-            wanted.update(step.reads)
-    return kept[::-1]

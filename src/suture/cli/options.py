@@ -59,7 +59,8 @@ cost_model = click.option(
     default=DEFAULT,
     show_default=True,
     callback=lambda context, parameter, value: find_cost_model(value),
-    help="Who says which schedules are promising, from effort 1 on; see suture plugins.",
+    help="Who tells passes what kernels take, and from effort 1 on which schedules are "
+    "promising; see suture plugins.",
 )
 
 

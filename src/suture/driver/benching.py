@@ -87,7 +87,7 @@ class Subject:
         model: What the peer reads as it is.
         inputs: A request, as arrays by input name.
         expected: What everyone must answer to it.
-        context: What passes may know, but for the target.
+        context: What passes may know, but for the target and the cost of nodes.
     """
 
     name: str
@@ -253,7 +253,7 @@ def make_ready(
         SutureError: See ``rewrite`` and ``Trial.compile``.
     """
     model = subject.model.clone()
-    context = replace(subject.context, target=target)
+    context = replace(subject.context, target=target, cost=options.cost_of(target))
     rewritten = rewrite(model, subject.inputs, options.rewriting, context=context)
     cases: Sequence[Case] = [Case(inputs=subject.inputs, expected=subject.expected)]
     if not rewritten.exact:

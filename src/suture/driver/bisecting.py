@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -110,13 +110,14 @@ def find_culprit(
         out: Folder in which the model before the culprit is kept.
         options: What the user asked for; of ``backend`` auto, every backend that holds the
             model before any pass must hold it after each.
-        context: What passes may know.
+        context: What passes may know, but for the cost of nodes.
         say: Told of each check.
 
     Raises:
         SutureError: The model is broken before any pass.
     """
     passes = options.rewriting.passes
+    context = replace(context, cost=options.cost_of(target))
     judge = _Judge(cases, target, options, say)
     bisection = bisect(model, passes, judge, context)
     culprit, kept, hint = bisection.culprit, None, None

@@ -82,7 +82,7 @@ def build(
         target: Where it will run.
         out: Folder of the archive.
         options: What the user asked for.
-        context: What passes may know.
+        context: What passes may know, but for the cost of nodes.
         records: Where latencies are kept.
         say: Told of each stage.
 
@@ -94,6 +94,7 @@ def build(
     """
     began = time.perf_counter()
     request = cases[0].inputs
+    context = replace(context, cost=options.cost_of(target))
     rewritten = rewrite(model, request, options.rewriting, context=context, out=out)
     if not rewritten.exact:
         cases = answered_anew(model, cases)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
+
+import onnx_ir as ir
 
 from suture.codegen.archive import Form
 from suture.codegen.backend.base import Kernel
 from suture.codegen.budget import SizeSpeed
 from suture.codegen.choose.base import Choice
 from suture.codegen.choose.effort import Effort
-from suture.codegen.choose.model import BOOSTED_TREES
+from suture.codegen.choose.model import BOOSTED_TREES, MODEL
+from suture.codegen.choose.nodes import KernelTimes
 from suture.codegen.flavour import Wanted
+from suture.codegen.processor import known
 from suture.codegen.recipe import Option
-from suture.compiler.cost.plugin import CostModelPlugin
+from suture.codegen.schedule.base import processor_of
+from suture.compiler.cost.nodes import CostOf, NodeCost, by_roofline
+from suture.compiler.cost.plugin import CostModelPlugin, KernelCost
 from suture.compiler.spec import format_spec
+from suture.compiler.target import Target
 from suture.compiler.verify import Arrays
 from suture.driver.rewriting import Rewriting
 from suture.passes.pipeline import format_pipeline
@@ -37,7 +45,7 @@ class Options:
         size_speed: How far packed weights may grow for faster kernels.
         rounds: Timed rounds of the backends.
         effort: How much time goes into choosing schedules.
-        cost: The cost model that is asked, from effort 1 on.
+        cost: The cost model that passes ask, and from effort 1 on who chooses schedules.
         forms: What is made for each target. An image holds what TVM compiles.
     """
 
@@ -55,6 +63,30 @@ class Options:
     def wanted(self) -> Which:
         """The backend that must ship."""
         return "tvm" if set(self.forms) == {"oci"} else self.backend
+
+    def cost_of(self, target: Target) -> CostOf:
+        """Return what tells passes the time of nodes: kernels as TVM will have them.
+
+        At effort 0 that is the same on any machine. Where ONNX Runtime must ship, nothing
+        better than the roofline is known.
+        """
+        if self.wanted == "ort":
+            return by_roofline
+
+        @cache
+        def opened() -> KernelCost:
+            return self.cost.open(self.cache / MODEL if self.effort else None)
+
+        def cost_of(model: ir.Model) -> NodeCost:
+            return KernelTimes(
+                model,
+                processor_of(known(target)[0]),
+                opened(),
+                size_speed=self.size_speed,
+                chooses=self.effort > 0,
+            )
+
+        return cost_of
 
     def asked(self, cases: Sequence[Case]) -> dict[str, Option]:
         """Return what decides a package's bytes, by the command line's names."""

@@ -145,6 +145,46 @@ def test_what_does_not_become_less_declines(parse):
     assert declined[0] == "what is live does not become less in blocks"
 
 
+class Called:
+    """Each node takes a microsecond, whatever it does; some operator takes more."""
+
+    def __init__(self, **more):
+        self.more = more
+
+    def microseconds(self, operations):
+        return np.array([1.0 + self.more.get(each.node.op_type, 0) for each in operations])
+
+
+def test_the_cost_in_the_context_decides_whether_it_pays(parse):
+    two, four = "2 blocks of 128 columns", "4 blocks of 64 columns"
+    dear = f"{four} would be expected to take 0.015 ms in place of 0.003, 5.00 of it"
+    for extra, made, declined in ((1.0, [], [dear]), (3.9, [two], []), (4.1, [four], [])):
+        model = model_of(parse, *LAYERS["relu"])
+        graph_pass = TileColumns(memory_mb=HALF, extra=extra)
+        result = graph_pass.apply(model, PassContext(cost=lambda _: Called()))
+        assert [note.reason for note in result.made] == made
+        assert [note.reason for note in result.declined if note.at.node] == declined
+
+
+def test_of_blocks_below_the_limit_the_fewest_unless_more_are_expected_to_be_faster(parse):
+    def reason(cost):
+        model = model_of(parse, *LAYERS["relu"])
+        graph_pass = TileColumns(memory_mb=0.9 * needs(model.graph).peak / 2**20, extra=99)
+        (made,) = graph_pass.apply(model, PassContext(cost=lambda _: cost)).made
+        return made.reason
+
+    assert reason(Called()) == "2 blocks of 128 columns"
+
+    class Narrow:
+        """Only what is as wide as an eighth of the layer takes no time."""
+
+        def microseconds(self, operations):
+            wide = [each.writes[0][-1] for each in operations]
+            return np.array([float(size > WIDTH or size == HIDDEN // 16) for size in wide])
+
+    assert reason(Narrow()) == "8 blocks of 32 columns"
+
+
 def test_of_three_layers_in_a_row(parse):
     nodes = "u = MatMul(x, w) h = Relu(u) m = MatMul(h, v) n = Relu(m) o = MatMul(n, q)"
     nodes += " y = Relu(o)"

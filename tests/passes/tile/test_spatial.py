@@ -1,17 +1,24 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suture.codegen.backend.tvm import TvmBackend
+from suture.compiler.cost.nodes import count
 from suture.compiler.discovery import discover, load
 from suture.compiler.model import model_bytes
-from suture.compiler.verify import assert_equivalent, seeded_inputs
+from suture.compiler.target import find_target
+from suture.compiler.verify import assert_equivalent, run_reference, seeded_inputs
 from suture.passes.base import PassContext
 from suture.passes.pipeline import parse_pipeline
 from suture.passes.tile.peak import memory
-from suture.passes.tile.rows import local
+from suture.passes.tile.rows import height, local
 from suture.passes.tile.spatial import TileSpatial
-from suture.passes.tile.strips import Landscape, Piece, is_strip
+from suture.passes.tile.steps import Piece, Times
+from suture.passes.tile.strips import Landscape, is_strip
 
 SMALL = TileSpatial(memory_mb=0.012, extra=1.0)
 WINDOWS = {
@@ -139,6 +146,111 @@ def test_too_much_work_is_not_done(parse):
     tight = TileSpatial(memory_mb=peak(model) / 3 / 2**20, extra=0.0)
     result = tight.apply(model, PassContext())
     assert len(result.declined) == 1
+
+
+class Priced:
+    """A microsecond a thousand numbers written, and what kernels and copies cost besides."""
+
+    def __init__(self, kernel=0.0, copied=1.0):
+        self.kernel, self.copied, self.asked = kernel, copied, []
+
+    def microseconds(self, operations):
+        self.asked += operations
+        return np.array(
+            [
+                self.kernel + count(each.writes) / 1e3 * (1 if each.node else self.copied)
+                for each in operations
+            ]
+        )
+
+
+def tiled(model, cost, **options):
+    limit = peak(model) / 3
+    tile = TileSpatial(memory_mb=limit / 2**20, **options)
+    return tile.apply(model, PassContext(cost=lambda _: cost))
+
+
+def test_the_cost_in_the_context_decides_whether_it_pays(parse):
+    model = parse(UNET, **UNET_WEIGHTS)
+    once = model_bytes(model)
+    result = tiled(model, Priced(kernel=1e4))
+    (declined,) = result.declined
+    assert (result.made, model_bytes(model)) == ((), once)
+    assert " MiB in place of " in declined.reason
+    told = re.search(
+        r"; (.*) would be expected to take (.*) ms in place of (.*), (.*) of it",
+        declined.reason,
+    )
+    less, after, before, ratio = map(float, told.groups())
+    assert less < peak(model) / 2**20
+    assert ratio == pytest.approx(after / before, rel=0.01)
+    assert ratio > 1.25
+    assert tiled(model, Priced(), extra=1.0).declined == ()
+    assert any(map(is_strip, model.graph))
+
+
+@settings(max_examples=10, deadline=None)
+@given(extra=st.sampled_from([0.0, 0.3, 0.6, 1.0, 2.0]), kernel=st.integers(0, 20))
+def test_no_more_time_is_expected_than_is_allowed(parse, extra, kernel):
+    model = parse(UNET, **UNET_WEIGHTS)
+    result = tiled(model, Priced(kernel=kernel), extra=extra)
+    for each in result.made[-1:]:
+        told = re.match("expected to take (.*) ms in place of (.*), (.*) of it", each.reason)
+        after, before, ratio = map(float, told.groups())
+        assert ratio == pytest.approx(after / before, rel=0.02)
+        assert ratio <= 1 + extra + 0.005
+
+
+def test_equal_operations_are_asked_about_once(parse):
+    cost = Priced()
+    tiled(parse(UNET, **UNET_WEIGHTS), cost)
+    assert len(set(cost.asked)) == len(cost.asked) > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(strips=st.integers(2, 9), most=st.sampled_from([0, 2**15, 2**17]))
+def test_strips_write_what_they_read_and_no_less_than_the_whole(parse, strips, most):
+    """Every tensor that a region makes has at least its rows, and every read was written."""
+    graph = parse(UNET, **UNET_WEIGHTS).graph
+    landscape = Landscape(graph)
+    for output in landscape.local:
+        region = landscape.before(output, most)
+        if region is None or strips > height(output):
+            continue
+        region = replace(region, strips=strips)
+        made = set(map(Piece, region.sources))
+        for step in region.steps:
+            assert made.issuperset(step.reads)
+            made.update(step.writes)
+        ends = [step.reads[0] for step in region.steps if step.kind == "join"]
+        assert sum(piece.sizes[2] for piece in ends) == height(output)
+        times, everything = Times(Priced()), list(region.steps)
+        assert times.total([region.step]) == pytest.approx(times.total(everything))
+        whole = [
+            step for step in landscape.program(()) if step.writes[0].value in region.inside
+        ]
+        assert times.total([region.step]) >= times.total(whole)
+        alone = memory([step for step in everything if step.kind != "join"]).peak
+        assert region.step.scratch <= alone
+
+
+def test_strips_of_one_channel_are_written_where_they_end_up(parse, tmp_path, cache):
+    text = """g (float[1,16,128,96] x) => (float[1,1,128,96] y) {
+      a = Conv<pads=[1,1,1,1]>(x, w1) r = Relu(a) b = Conv<pads=[1,1,1,1]>(r, w2)
+      y = Sigmoid(b) }"""
+    weights = {"w1": (16, 16, 3, 3), "w2": (1, 16, 3, 3)}
+    model = parse(text, **weights)
+    inputs = seeded_inputs(model, np.random.default_rng(0))
+    want = run_reference(model, inputs)["y"]
+    limit = peak(model) / 4
+    result = TileSpatial(memory_mb=limit / 2**20, extra=1.0).apply(model, PassContext())
+    assert result.declined == ()
+    backend = TvmBackend(cache)
+    compiled = backend.compile(model, find_target("lambda-x86_64"), tmp_path)
+    got = backend.load(compiled, model, threads=1)(inputs)["y"]
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+    assert not any("paste" in each.name for each in compiled.kernels)
+    assert compiled.arena_bytes <= 1.5 * limit
 
 
 def test_rows_of_a_gate_are_no_rows(parse):
