@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import _c_api_utils as without_weights
 
 from suture.errors import Location, PassError
+from suture.passes.signature import Signature
 
 NODE_NAME = re.compile(r"node name: ([^)]*)\)")
 
@@ -55,11 +56,13 @@ class Interface:
         outputs: In order.
         inferred: Whether ONNX's type inference finds no fault with the model, so that a
             fault it finds later is a pass's.
+        signature: The model as it was when types were last inferred.
     """
 
     inputs: tuple[Entry, ...]
     outputs: tuple[Entry, ...]
     inferred: bool
+    signature: Signature = field(repr=False, compare=False)
 
     @classmethod
     def of(cls, model: ir.Model) -> Interface:
@@ -68,6 +71,7 @@ class Interface:
             inputs=_entries(model.graph.inputs),
             outputs=_entries(model.graph.outputs),
             inferred=first_type_error(model) is None,
+            signature=Signature.of(model),
         )
 
     def check(self, model: ir.Model, spec: str, *, narrows: bool = False) -> Interface:
@@ -94,13 +98,15 @@ class Interface:
             outputs = tuple(each for each in outputs if each.name in names)
         _check_entries("input", self.inputs, _entries(model.graph.inputs), spec)
         _check_entries("output", outputs, left, spec, fewer=narrows)
-        wrong = first_type_error(model) if self.inferred else None
-        if wrong is not None:
-            raise PassError(
-                f"the pass breaks types: {wrong.message}",
-                at=Location(spec, wrong.node, wrong.value),
-            )
-        return replace(self, outputs=left) if narrows else self
+        signature = Signature.of(model)
+        if self.inferred and not signature.same(self.signature):
+            wrong = first_type_error(model)
+            if wrong is not None:
+                raise PassError(
+                    f"the pass breaks types: {wrong.message}",
+                    at=Location(spec, wrong.node, wrong.value),
+                )
+        return replace(self, outputs=left if narrows else self.outputs, signature=signature)
 
 
 @dataclass(frozen=True)
