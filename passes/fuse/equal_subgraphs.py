@@ -14,6 +14,14 @@ from suture.errors import Location
 from suture.passes.base import Names, Note, note
 from suture.passes.each_graph import EachGraphPass, Rewritten
 
+NOT_COMPARED = (
+    ir.AttributeType.TYPE_PROTO,
+    ir.AttributeType.TYPE_PROTOS,
+    ir.AttributeType.TENSORS,
+    ir.AttributeType.SPARSE_TENSOR,
+    ir.AttributeType.SPARSE_TENSORS,
+)
+
 
 @dataclass(frozen=True)
 class MergeEqualSubgraphs(EachGraphPass):
@@ -31,13 +39,21 @@ class MergeEqualSubgraphs(EachGraphPass):
         """Deduplicate initializers first, so that nodes over them become equal."""
         made = _share_weights(graph)
         nodes = {node: note(node, "an equal node runs already") for node in graph}
-        naming = [node for node in graph if _names_output(node)]
-        for number, node in enumerate(naming):
-            node.overload = str(number)  # else each would be merged and made again
+        apart = [
+            (node, node.overload, hidden)
+            for node in graph
+            if (hidden := _not_compared(node)) or _names_output(node)
+        ]
+        for number, (node, _, hidden) in enumerate(apart):
+            node.overload = f"{number} {node.overload}"  # else it might be merged
+            for attribute in hidden:
+                del node.attributes[attribute.name]
         alone = ir.Model(graph, ir_version=10)  # theirs looks at main graphs only
         ir_passes.CommonSubexpressionEliminationPass()(alone)
-        for node in naming:
-            node.overload = ""
+        for node, overload, hidden in apart:
+            node.overload = overload
+            for attribute in hidden:
+                node.attributes.add(attribute)
         left = set(graph)
         made += [made for node, made in nodes.items() if node not in left]
         return made, []
@@ -73,4 +89,10 @@ def _digest(tensor: ir.TensorProtocol) -> bytes:
 
 
 def _names_output(node: ir.Node) -> bool:
+    """Whether a node would be merged, and made again under the output's name."""
     return node.op_type == "Identity" and node.outputs[0].is_graph_output()
+
+
+def _not_compared(node: ir.Node) -> list[ir.Attr]:
+    """Return attributes that onnx_ir fails to compare: types, lists of tensors."""
+    return [each for each in node.attributes.values() if each.type in NOT_COMPARED]

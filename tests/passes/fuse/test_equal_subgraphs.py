@@ -3,6 +3,7 @@ import numpy as np
 import onnx.parser
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper
 
 from suture.compiler.discovery import discover, load
 from suture.compiler.verify import assert_equivalent, seeded_inputs
@@ -150,6 +151,34 @@ def test_the_check_fails_a_merge_of_unequal_nodes(parse, check, monkeypatch):
     monkeypatch.setattr(MergeEqualSubgraphs, "apply", wrong)
     with pytest.raises(VerifyError, match="of the output's magnitude"):
         check(MergeEqualSubgraphs(), parse(two_layers(), w=W, v=W * np.float32(1.001)))
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["main graph", "branch"])
+def test_nodes_of_a_type_stay_as_they_are(inside):
+    """onnx_ir cannot compare types: two nodes that make nothing of one type stay two."""
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, [2])
+    kind = helper.make_sequence_type_proto(element)
+    parts = ("a", "b")
+    nodes = [helper.make_node("Optional", [], [part], type=kind) for part in parts]
+    nodes += [
+        helper.make_node("OptionalHasElement", [part], [f"has_{part}"]) for part in parts
+    ]
+    outputs = [
+        helper.make_tensor_value_info(f"has_{part}", TensorProto.BOOL, []) for part in parts
+    ]
+    inputs = [helper.make_tensor_value_info("c", TensorProto.BOOL, [])]
+    if inside:
+        branch = helper.make_graph(nodes, "branch", [], outputs)
+        names = [f"out_{part}" for part in parts]
+        nodes = [helper.make_node("If", ["c"], names, then_branch=branch, else_branch=branch)]
+        outputs = [helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in names]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    opset = helper.make_opsetid("", 18)
+    model = ir.from_proto(helper.make_model(graph, opset_imports=[opset], ir_version=10))
+    attributes = [dict(node.attributes) for node in model.graph.all_nodes()]
+    PassManager((MergeEqualSubgraphs(),)).run(model)
+    assert [dict(node.attributes) for node in model.graph.all_nodes()] == attributes
+    assert not any(node.overload for node in model.graph.all_nodes())
 
 
 def test_is_found_by_its_entry_point():
