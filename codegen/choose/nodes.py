@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from suture.codegen.budget import SizeSpeed, plan_weights
 from suture.codegen.choose.base import Question, Schedule
-from suture.codegen.emit.conv import PLAIN_CHANNELS, candidates
+from suture.codegen.emit.conv import PLAIN_CHANNELS, candidates, read_shape
 from suture.codegen.groups.base import Group
 from suture.codegen.groups.conv import read_pads
 from suture.codegen.groups.epilogue import RESIDUAL, extend
@@ -199,18 +199,14 @@ def _shape(operation: Operation) -> Shape | None:
         return None
     groups = node.attributes.get_int("group", 1)
     if node.op_type == "Conv":
-        return ConvShape(
-            channels=reads[0][1],
-            height=reads[0][2],
-            width=reads[0][3],
-            filters=written[1],
-            kernel=(kernel[0], kernel[1]),
-            strides=(strides[0], strides[1]),
-            pads=(pads[0], pads[1], pads[2], pads[3]),
-            dilations=(dilations[0], dilations[1]),
-            groups=groups,
-            plain=reads[0][1] <= PLAIN_CHANNELS and groups == 1,
-        )
+        attributes = {
+            "strides": strides,
+            "pads": pads,
+            "dilations": dilations,
+            "groups": groups,
+        }
+        plain = reads[0][1] <= PLAIN_CHANNELS and groups == 1
+        return read_shape(reads[0], reads[1], attributes, plain=plain)
     whole = all(size % step == 0 for size, step in zip(written[2:], strides, strict=True))
     if groups > 1 or dilations != (1, 1) or not whole:
         return None

@@ -12,9 +12,9 @@ import tvm
 from tvm import relax, te, tirx
 
 from suture.codegen.emit.base import Emitter, Operator
+from suture.codegen.emit.conv import read_shape
 from suture.codegen.emit.operands import Attributes, dims, numbers, padded
 from suture.codegen.schedule.base import ceil_div
-from suture.codegen.schedule.conv_shape import ConvShape
 from suture.codegen.schedule.dot import Finish, Integers, is_mild
 from suture.codegen.schedule.gemm import GemmShape
 from suture.codegen.schedule.int8_conv import Int8Conv, Int8ConvShape
@@ -30,18 +30,7 @@ def emit_qconv(emitter: Emitter, operator: Operator) -> Any:
     x, w, scale, bias = operator.inputs
     attributes, weights, processor = operator.attributes, _array(w), emitter.processor
     lanes = processor.lanes
-    _, channels, height, width = dims(x)
-    conv = ConvShape(
-        channels=channels,
-        height=height,
-        width=width,
-        filters=len(weights),
-        kernel=(weights.shape[2], weights.shape[3]),
-        strides=tuple(attributes["strides"]),
-        pads=tuple(attributes["pads"]),
-        dilations=tuple(attributes["dilations"]),
-        groups=attributes["group"],
-    )
+    conv = read_shape(dims(x), weights.shape, attributes, plain=False)
     shape = Int8ConvShape(
         conv=conv, source=_source(x, attributes), mild=is_mild(weights, axis=1)
     )

@@ -115,7 +115,7 @@ def _conv(node: ir.Node, x: Quanta, weights: npt.NDArray[np.int8]) -> Group | No
     pads = read_pads(node, shape[2:], kernel[2:], strides, dilations)
     if pads is None or min(pads) < 0:
         return None
-    attributes = {"strides": strides, "dilations": dilations, "pads": pads, "group": groups}
+    attributes = {"strides": strides, "dilations": dilations, "pads": pads, "groups": groups}
     return Group(QCONV, [node], [], attributes)
 
 

@@ -52,29 +52,8 @@ CONVS = {
     "one pixel": ConvShape(channels=1, height=1, width=1, filters=1, kernel=(1, 1)),
 }
 DEPTHWISE = {
-    "padded": ConvShape(
-        channels=20,
-        height=7,
-        width=9,
-        filters=20,
-        kernel=(3, 3),
-        pads=(1, 1, 1, 1),
-        groups=20,
-    ),
-    "strides, uneven": ConvShape(
-        channels=8,
-        height=13,
-        width=12,
-        filters=8,
-        kernel=(5, 3),
-        strides=(2, 2),
-        pads=(2, 0, 1, 1),
-        groups=8,
-    ),
-    "dilated": ConvShape(
-        channels=9, height=9, width=8, filters=9, kernel=(3, 2), dilations=(2, 3), groups=9
-    ),
-    "one pixel": ConvShape(channels=2, height=1, width=1, filters=2, kernel=(1, 1), groups=2),
+    name: dataclasses.replace(shape, filters=shape.channels, groups=shape.channels)
+    for name, shape in CONVS.items()
 }
 
 
